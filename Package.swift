@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: testing)
+}
+
+/// Tests may use unsafe pointers freely; everything else is as strict as the sources.
+let testing: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+]
+
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "webtun",
+    products: [.executable(name: "webtun", targets: ["webtun"])],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
+        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments]),
+        room(
+            "Daemon",
+            [
+                "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
+                logging, lifecycle,
+            ]),
+        room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
+        room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
+        room("ContentFilter", ["Wire"]),
+        room("Blocklist", ["Wire", grdb, sqlite]),
+        room("QueryLog", ["Wire", grdb, sqlite]),
+        room("Kernel", ["CTunnel"]),
+        room("Wire", []),
+        .target(name: "CTunnel", exclude: ["bpf"], cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
+        .systemLibrary(name: "CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        tests("KernelTests", ["Kernel"]),
+        tests("WireTests", ["Wire", "CLDNS"]),
+        tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS"]),
+        tests("ContentFilterTests", ["ContentFilter", "Wire"]),
+        tests("BlocklistTests", ["Blocklist", "Wire"]),
+        tests("QueryLogTests", ["QueryLog", "Wire"]),
+        tests("PacketTunnelTests", ["PacketTunnel", "Kernel", "CTunnel", "Wire"]),
+        tests("DaemonTests", ["Daemon", "Wire"]),
+        tests("CommandsTests", ["Commands"]),
+        .testTarget(
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", swiftSettings: testing),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,3 @@
+#ifndef CTUNNEL_H
+#define CTUNNEL_H
+#endif

@@ -1,0 +1,2 @@
+import CBPF
+import Subprocess
