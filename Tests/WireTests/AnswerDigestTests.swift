@@ -1,7 +1,6 @@
 import Testing
 import Wire
 
-@testable import QueryLog
 
 @Suite struct AnswerDigestTests {
     /// A reply: www.example A? with a CNAME to cdn.example.net and two addresses.
