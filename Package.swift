@@ -74,7 +74,8 @@ let package = Package(
         tests("DaemonTests", ["Daemon", "Wire"]),
         tests("CommandsTests", ["Commands"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", swiftSettings: testing),
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )
