@@ -1,3 +1,3 @@
-import TOMLKit
 import Logging
 import ServiceLifecycle
+import TOMLKit
