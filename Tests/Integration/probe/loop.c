@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct tally {
@@ -93,7 +94,9 @@ int run_loop(const struct options *o) {
     while (!found && t.sent > t.answered + t.lost + t.refused && wait_readable(fd, deadline)) take(o, &t, fd);
     if (!found)
         for (int id = 0; id < 65536; id++) t.lost += t.sent_at[id] != 0;
-    printf("done at=%lld ms=%lld sent=%ld answered=%ld lost=%ld refused=%ld slowest_us=%lld\n", (long long)now_us(),
-           (long long)(now_us() - started) / 1000, t.sent, t.answered, t.lost, t.refused, (long long)t.slowest);
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    printf("done at=%lld wall=%lld ms=%lld sent=%ld answered=%ld lost=%ld refused=%ld slowest_us=%lld\n", (long long)now_us(),
+           (long long)wall.tv_sec * 1000000 + wall.tv_nsec / 1000, (long long)(now_us() - started) / 1000, t.sent, t.answered, t.lost, t.refused, (long long)t.slowest);
     return o->until ? !found : t.answered == 0;
 }
