@@ -81,7 +81,8 @@ let package = Package(
         tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
         tests("CommandsTests", ["Commands"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", swiftSettings: testing),
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )
