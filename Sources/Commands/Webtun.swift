@@ -16,10 +16,11 @@ public struct Webtun: AsyncParsableCommand {
             Exit status: 0 fine or allowed, 1 error, 3 blocked, 4 not filtering, 64 wrong usage.
             """,
         groupedSubcommands: [
-            CommandGroup(name: "Filtering", subcommands: []),
+            CommandGroup(
+                name: "Filtering", subcommands: [Status.self, Pause.self, Resume.self, Reload.self]),
             CommandGroup(name: "List and rule", subcommands: []),
             CommandGroup(name: "Log", subcommands: []),
-            CommandGroup(name: "More", subcommands: [Version.self]),
+            CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])
 
     public init() {}
