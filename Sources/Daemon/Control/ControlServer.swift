@@ -18,7 +18,8 @@ final class ControlServer: Sendable {
     private let path: String
     private let handler: Handler
     private let listener: Descriptor
-    private let poller: Poller
+    /// The serving thread's, after the initializer.
+    nonisolated(unsafe) private let poller: Poller
     private let wakeup: Wakeup
     private let outbox = Mutex(Outbox())
 
