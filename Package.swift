@@ -34,7 +34,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "webtun",
@@ -54,7 +54,7 @@ let package = Package(
             "Daemon",
             [
                 "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
-                logging, lifecycle,
+                logging, signals,
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
