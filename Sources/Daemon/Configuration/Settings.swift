@@ -19,16 +19,8 @@ extension Configuration {
         .address("tunnel.peer", \.tunnel.peer, isIPv6: false),
         .address("tunnel.address6", \.tunnel.address6, isIPv6: true),
         .address("tunnel.peer6", \.tunnel.peer6, isIPv6: true),
-        Setting(key: "tunnel.mtu") { configuration, value in
-            // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
-            let wanted = "must be 0 or 1280 to 65535"
-            guard case .integer(let number) = value else { return "\(wanted), not \(value.kind)" }
-            guard number == 0 || (1280...65535).contains(number) else { return "\(wanted), not \(number)" }
-            configuration.tunnel.mtu = UInt32(number)
-            return nil
-        } value: {
-            .integer(Int64($0.tunnel.mtu))
-        },
+        // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
+        .integer("tunnel.mtu", \.tunnel.mtu, 1280...65_535),
 
         .texts(
             "dns.upstream", \.dns.upstream, wanted: "an address with or without port, like \"192.0.2.53:53\"",
