@@ -99,12 +99,12 @@ int ctunnel_attached(int link)
 
 int ctunnel_tcx(void)
 {
-    /* Kernels without TCX refuse the attach type before they look at the descriptor. */
-    int result = ctunnel_attach(-1, 1, 1);
+    /* Asks what is attached to the loopback link, which is always there as 1: kernels without TCX do not know the hook. */
+    union bpf_attr query = {.query = {.target_fd = 1, .attach_type = TCX_EGRESS}};
 
-    if (result == -EBADF)
+    if (bpf(BPF_PROG_QUERY, &query, sizeof query) == 0)
         return 0;
-    return result == -EPERM ? result : -EOPNOTSUPP;
+    return errno == EPERM ? -EPERM : -EOPNOTSUPP;
 }
 
 const void *ctunnel_capture_object(size_t *size)

@@ -7,7 +7,7 @@ import Wire
 /// Nothing is allocated after `init`. One thread.
 public struct Cache: ~Copyable {
     /// What is known of a cached answer besides its message.
-    public struct Facts: Sendable {
+    public struct Facts: Sendable, Equatable {
         /// Seconds on the monotonic clock.
         public var stored: UInt32
         public var expires: UInt32
@@ -35,7 +35,7 @@ public struct Cache: ~Copyable {
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.
-    public struct Hit: Sendable {
+    public struct Hit: Sendable, Equatable {
         public var facts: Facts
         @usableFromInline var digest: Int
         @usableFromInline var digestCount: Int
