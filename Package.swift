@@ -79,7 +79,7 @@ let package = Package(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
-        tests("CommandsTests", ["Commands"]),
+        tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
             swiftSettings: testing),
