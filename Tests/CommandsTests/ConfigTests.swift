@@ -44,7 +44,9 @@ import Testing
         let check = try WebtunProcess.run("config", "check", shipped)
         #expect(check.output == "\(shipped): fine\n")
         #expect(check.status == 0)
-        #expect(try WebtunProcess.run("config", "check", "/nonexistent.toml").output == "/nonexistent.toml: No such file or directory\n")
+        #expect(
+            try WebtunProcess.run("config", "check", "/nonexistent.toml").output
+                == "/nonexistent.toml: No such file or directory\n")
     }
 
     @Test func showPrintsAFileThatCheckAccepts() throws {

@@ -50,7 +50,8 @@ import Testing
         #expect(object["running"] as? Bool == false)
         #expect(object["filtering"] as? Bool == false)
         #expect(
-            Set(["capture", "mode", "links", "names", "queries", "blocked", "dropped_log_rows"]).isSubset(of: object.keys))
+            Set(["capture", "mode", "links", "names", "queries", "blocked", "dropped_log_rows"]).isSubset(
+                of: object.keys))
         let start = Date()
         #expect(try WebtunProcess.run("status", "--wait", "0.3").status == 4)
         #expect(Date().timeIntervalSince(start) >= 0.3)

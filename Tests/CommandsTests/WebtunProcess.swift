@@ -17,7 +17,9 @@ struct WebtunProcess {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
-        process.environment = ["PATH": "/usr/bin:/bin", "WEBTUN_STATE": "/nonexistent/webtun"].merging(environment) { $1 }
+        process.environment = ["PATH": "/usr/bin:/bin", "WEBTUN_STATE": "/nonexistent/webtun"].merging(environment) {
+            $1
+        }
         let output = Pipe()
         let errors = Pipe()
         process.standardInput = FileHandle.nullDevice

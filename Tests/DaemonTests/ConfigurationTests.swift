@@ -129,7 +129,10 @@ import Wire
     @Test(arguments: [
         ("dns.blocking_ttl = -1", "c.toml:1: dns.blocking_ttl: must be 0 to 604800, not -1"),
         ("dns.blocking_ttl = \"5\"", "c.toml:1: dns.blocking_ttl: must be an integer, 0 to 604800, not a string"),
-        ("dns.blocking_ttl = 5.0", "c.toml:1: dns.blocking_ttl: must be an integer, 0 to 604800, not a floating-point number"),
+        (
+            "dns.blocking_ttl = 5.0",
+            "c.toml:1: dns.blocking_ttl: must be an integer, 0 to 604800, not a floating-point number"
+        ),
         ("dns.listener_port = 65536", "c.toml:1: dns.listener_port: must be 1 to 65535, not 65536"),
         ("log.enabled = 1", "c.toml:1: log.enabled: must be true or false, not an integer"),
         (
@@ -137,8 +140,14 @@ import Wire
             "c.toml:1: dns.blocking_mode: must be \"null\", \"nxdomain\", \"nodata\", \"refused\" or \"custom\", not \"zero\""
         ),
         ("capture.mode = \"full\"", "c.toml:1: capture.mode: must be \"dns\", not \"full\""),
-        ("[dns]\nupstream = [\n  \"192.0.2.1\",\n  \"localhost\" ]", "c.toml:2: dns.upstream: each must be an address with or without port, like \"192.0.2.53:53\", not \"localhost\""),
-        ("dns.upstream = \"192.0.2.1\"", "c.toml:1: dns.upstream: must be an array of strings, each an address with or without port, like \"192.0.2.53:53\", not a string"),
+        (
+            "[dns]\nupstream = [\n  \"192.0.2.1\",\n  \"localhost\" ]",
+            "c.toml:2: dns.upstream: each must be an address with or without port, like \"192.0.2.53:53\", not \"localhost\""
+        ),
+        (
+            "dns.upstream = \"192.0.2.1\"",
+            "c.toml:1: dns.upstream: must be an array of strings, each an address with or without port, like \"192.0.2.53:53\", not a string"
+        ),
         ("tunnel.address = \"::1\"", "c.toml:1: tunnel.address: must be an IPv4 address, not \"::1\""),
         ("tunnel.mtu = 1279", "c.toml:1: tunnel.mtu: must be 1280 to 65535, not 1279"),
         ("capture.mark = 0", "c.toml:1: capture.mark: must be 0x1 to 0xffffffff, not 0"),
@@ -149,8 +158,14 @@ import Wire
         ("dns.blocking_mode = \"custom\"", "c.toml:1: dns.blocking_mode: \"custom\" needs dns.blocking_addresses"),
         ("dns.upstream = [\"10.1.0.1\"]", "c.toml:1: dns.upstream: 10.1.0.1 is webtun's own address"),
         ("[dns]\nmin_ttl = 60\nmax_ttl = 30", "c.toml:2: dns.min_ttl: must not be above dns.max_ttl, 30"),
-        ("log.max_age = \"90\"", "c.toml:1: log.max_age: must be a time like \"12h\" or \"90d\", or \"0\" for no limit, not \"90\""),
-        ("log.max_age = 1979-05-27", "c.toml:1: log.max_age: must be a time like \"12h\" or \"90d\", or \"0\" for no limit, in quotes, not a date"),
+        (
+            "log.max_age = \"90\"",
+            "c.toml:1: log.max_age: must be a time like \"12h\" or \"90d\", or \"0\" for no limit, not \"90\""
+        ),
+        (
+            "log.max_age = 1979-05-27",
+            "c.toml:1: log.max_age: must be a time like \"12h\" or \"90d\", or \"0\" for no limit, in quotes, not a date"
+        ),
     ])
     func refusesWrongValuesWithTheirLine(_ text: String, _ problem: String) throws {
         #expect(try problems(text) == [problem])
@@ -165,12 +180,16 @@ import Wire
 
     @Test func refusesAMissingFile() throws {
         let folder = try Folder()
-        #expect(throws: ConfigurationError(problems: [
-            .init(place: folder.path + "/none.toml", key: nil, reason: "No such file or directory")
-        ])) { try Configuration.load(file: folder.path + "/none.toml") }
-        #expect(throws: ConfigurationError(problems: [
-            .init(place: folder.path, key: nil, reason: "Is a directory")
-        ])) { try Configuration.load(file: folder.path) }
+        #expect(
+            throws: ConfigurationError(problems: [
+                .init(place: folder.path + "/none.toml", key: nil, reason: "No such file or directory")
+            ])
+        ) { try Configuration.load(file: folder.path + "/none.toml") }
+        #expect(
+            throws: ConfigurationError(problems: [
+                .init(place: folder.path, key: nil, reason: "Is a directory")
+            ])
+        ) { try Configuration.load(file: folder.path) }
     }
 
     @Test func theCommandLineWins() throws {
@@ -180,11 +199,13 @@ import Wire
         #expect(configuration.origin(of: "dns.upstream") == .option("--upstream"))
         #expect(configuration.dns.minTTL == 2)
         let wrong = Configuration.Override("dns.upstream", .strings(["x"]), option: "--upstream")
-        #expect(throws: ConfigurationError(problems: [
-            .init(
-                place: "--upstream", key: nil,
-                reason: "each must be an address with or without port, like \"192.0.2.53:53\", not \"x\"")
-        ])) { try load("", [wrong]) }
+        #expect(
+            throws: ConfigurationError(problems: [
+                .init(
+                    place: "--upstream", key: nil,
+                    reason: "each must be an address with or without port, like \"192.0.2.53:53\", not \"x\"")
+            ])
+        ) { try load("", [wrong]) }
     }
 
     @Test func valuesPrintAsTheyAreRead() throws {
@@ -249,7 +270,9 @@ import Wire
         #expect(Seconds.parse(text) == seconds)
     }
 
-    @Test(arguments: ["", "5", "m", "5x", "-5m", "5 m", "0s", "1m1h", "5m5m", "1.5h", "99999999999999999999s", "200000d"])
+    @Test(arguments: [
+        "", "5", "m", "5x", "-5m", "5 m", "0s", "1m1h", "5m5m", "1.5h", "99999999999999999999s", "200000d",
+    ])
     func refuses(_ text: String) {
         #expect(Seconds.parse(text) == nil)
     }

@@ -119,7 +119,10 @@ import Testing
                 ("", "a request is one JSON object a line with a member \\\"request\\\""),
                 ("{\"request\":\"fly\"}", "unknown request \\\"fly\\\""),
                 ("{\"request\":\"pause\",\"seconds\":0}", "\\\"seconds\\\" must be above 0"),
-                ("{\"request\":\"pause\",\"seconds\":-1}", "a request is one JSON object a line with a member \\\"request\\\""),
+                (
+                    "{\"request\":\"pause\",\"seconds\":-1}",
+                    "a request is one JSON object a line with a member \\\"request\\\""
+                ),
                 ("{\"request\":\"status\",\"seconds\":1}", "\\\"status\\\" takes no \\\"seconds\\\""),
             ] {
                 client.send(line + "\n")

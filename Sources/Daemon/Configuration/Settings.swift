@@ -72,7 +72,8 @@ extension Configuration {
             found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
         }
         if dns.minTTL > dns.maxTTL { found.append(("dns.min_ttl", "must not be above dns.max_ttl, \(dns.maxTTL)")) }
-        for server in dns.upstream where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
+        for server in dns.upstream
+        where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
             found.append(("dns.upstream", "\(server.address) is webtun's own address"))
         }
         for link in capture.serve where capture.links.contains(link) {
