@@ -78,8 +78,8 @@ let package = Package(
         tests(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
-        tests("CommandsTests", ["Commands"]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
             swiftSettings: testing),
