@@ -34,7 +34,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "webtun",
@@ -54,13 +54,13 @@ let package = Package(
             "Daemon",
             [
                 "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
-                logging, lifecycle,
+                logging, signals,
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
         room("Blocklist", ["Wire", grdb, sqlite]),
-        room("QueryLog", ["Wire", grdb, sqlite]),
+        room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
         .target(name: "CKernel"),
@@ -68,17 +68,21 @@ let package = Package(
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
         .systemLibrary(name: "CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
+        .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("KernelTests", ["Kernel"]),
-        tests("WireTests", ["Wire", "CLDNS", "TestPackets"]),
-        tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS"]),
-        tests("ContentFilterTests", ["ContentFilter", "Wire", "TestPackets"]),
-        tests("BlocklistTests", ["Blocklist", "Wire"]),
-        tests("QueryLogTests", ["QueryLog", "Wire"]),
-        tests("PacketTunnelTests", ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "TestPackets"]),
-        tests("DaemonTests", ["Daemon", "Wire"]),
+        tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
+        tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
+        tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
+        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
+        tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
+        tests(
+            "PacketTunnelTests",
+            ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
         tests("CommandsTests", ["Commands"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", swiftSettings: testing),
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )

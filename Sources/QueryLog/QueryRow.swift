@@ -1,0 +1,84 @@
+public import Wire
+
+/// One query as the engine knows it when it has answered: integers only, so that writing it down costs a copy.
+///
+/// The names that go with it (the qname, the answer) travel beside it as bytes; see `QueryRing.push`. Any thread.
+public struct QueryRow: Sendable, Equatable {
+    /// When the query arrived: microseconds since 1970 in UTC.
+    public var time: Int64 = 0
+    /// Who asked; the unspecified address when not known.
+    public var client = IPAddress(v4: 0)
+    public var transport = Transport.udp
+    public var verdict = Verdict.forward
+    public var reason = Reason.none
+    /// How the rule matched.
+    public var match = Match.none
+    /// Labels of the matched name, a suffix of the qname (exact and suffix matches).
+    public var labels: UInt8 = 0
+    /// Whether the answer came from the cache.
+    public var cached = false
+    public var dnssec = DNSSEC.unchecked
+    /// The server that gave the answer; the unspecified address when none was asked.
+    public var upstream = IPAddress(v4: 0)
+    public var upstreamPort: UInt16 = 53
+    public var qtype: UInt16 = 0
+    /// The response code of the answer, 12 bits (RFC 6891 section 6.1.3); -1 when no answer was given.
+    public var rcode: Int16 = -1
+    /// ifindex of the link the query was captured on; -1 when not known.
+    public var link: Int32 = -1
+    /// The list of `blocklist.db` that decided; 0 for a user rule, -1 for none.
+    public var list: Int32 = -1
+    /// The user rule's id, or the line in the list; -1 for none.
+    public var rule: Int32 = -1
+    /// Microseconds from the query's arrival to its answer; -1 when no answer was given.
+    public var latency: Int32 = -1
+    /// The user and the process that asked; -1 when not known.
+    public var uid: Int32 = -1
+    public var pid: Int32 = -1
+
+    @inlinable
+    public init() {}
+
+    public enum Transport: UInt8, Sendable {
+        case udp, tcp
+    }
+
+    /// The raw values of `Blocklist.Verdict.Action`: nothing matched, allowed by a rule, blocked by a rule.
+    public enum Verdict: UInt8, Sendable {
+        case forward, allow, block
+    }
+
+    /// The raw values of `Blocklist.Verdict.Match`.
+    public enum Match: UInt8, Sendable {
+        case none, exact, suffix, regex
+    }
+
+    /// Why the query was answered as it was.
+    public enum Reason: UInt8, Sendable, CaseIterable {
+        /// Nothing to say: no rule matched.
+        case none
+        /// A list decided.
+        case list
+        /// A rule of the user decided.
+        case rule
+        /// A CNAME in the answer led to a blocked name.
+        case cname
+        /// A local record answered.
+        case record
+        /// Filtering was paused.
+        case paused
+        /// The message was broken (FORMERR), of an unsupported kind (NOTIMP), or not served (REFUSED).
+        case malformed
+        case unsupported
+        case refused
+        /// No upstream answered (SERVFAIL).
+        case failed
+        /// Too many queries were waiting.
+        case overload
+    }
+
+    /// What validation said (RFC 4033 section 5).
+    public enum DNSSEC: UInt8, Sendable {
+        case unchecked, secure, insecure, bogus, indeterminate
+    }
+}
