@@ -44,12 +44,14 @@ final class PacketLoop: Sendable {
 
     private func run() {
         guard var path = path.withLock({ $0.take() }) else { return }
-        path.run(wakeup: wakeup, published: published) { [mailbox] in
-            mailbox.withLock { mail in
-                let taken = mail
-                mail = Mail(isStopping: taken.isStopping)
-                return taken
-            }
+        path.run(wakeup: wakeup, published: published, takeMail: takeMail)
+    }
+
+    private func takeMail() -> Mail {
+        mailbox.withLock { mail in
+            let taken = mail
+            mail = Mail(isStopping: taken.isStopping)
+            return taken
         }
     }
 

@@ -44,25 +44,30 @@ struct PacketPath: ~Copyable {
         tunnel: consuming TunDevice, settings: LoopSettings, policy: PolicySnapshot, ring: QueryRing?,
         addresses: AddressBook, wakeup: CInt
     ) throws {
-        poller = try Poller()
-        exchange = try UpstreamExchange(
+        // What can fail comes first.
+        let poller = try Poller()
+        let exchange = try UpstreamExchange(
             servers: settings.servers, mark: settings.mark, poller: poller, owner: Owner.upstream,
             capacity: PacketPath.slots)
-        engine = Engine(settings: settings.engine, policy: policy, slots: PacketPath.slots)
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
+        let server = try StreamServer(
+            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name, poller: poller,
+            owner: Owner.stream, connections: settings.streams, idleSeconds: settings.streamIdleSeconds)
+        try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
+        try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
+
+        self.tunnel = tunnel
+        self.poller = poller
+        self.exchange = exchange
+        self.server = server
+        engine = Engine(settings: settings.engine, policy: policy, slots: PacketPath.slots)
         redirect = StreamRedirect(
             listener4: listener4, peer4: settings.far4, listener6: listener6, peer6: settings.far6)
-        server = try StreamServer(
-            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name, poller: poller, owner: Owner.stream,
-            connections: settings.streams, idleSeconds: settings.streamIdleSeconds)
         flows = FlowEngine(peer4: settings.far4, peer6: settings.far6)
         log = QueryLogging(ring: ring, addresses: addresses)
         unsafe input = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
         unsafe output = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
-        try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
-        try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
-        self.tunnel = tunnel
     }
 
     deinit {
