@@ -38,7 +38,13 @@ let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-s
 
 let package = Package(
     name: "webtun",
-    products: [.executable(name: "webtun", targets: ["webtun"])],
+    products: [
+        .executable(name: "webtun", targets: ["webtun"]),
+        // For the packages in Fuzz and Benchmarks.
+        .library(
+            name: "WebtunRooms",
+            targets: ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
