@@ -1,4 +1,6 @@
 import Foundation
+import Glibc
+import Kernel
 
 /// Work that blocks runs on a thread of its own, never on those that Swift's tasks share.
 enum OwnThread {
@@ -13,6 +15,40 @@ enum OwnThread {
             }
             thread.name = name
             thread.start()
+        }
+    }
+
+    /// Runs `body` on a new thread and returns or throws what it does.
+    static func value<Value: Sendable>(
+        _ name: String, _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            let thread = Thread {
+                continuation.resume(with: Result(catching: body))
+            }
+            thread.name = name
+            thread.start()
+        }
+    }
+
+    /// Runs `body` on a new thread until it returns, which it does when `Pace.wait` tells it that the task is cancelled.
+    static func repeating(_ name: String, _ body: @escaping @Sendable (Pace) -> Void) async throws(KernelError) {
+        let pace = Pace(wakeup: try Wakeup())
+        await withTaskCancellationHandler {
+            await run(name) { body(pace) }
+        } onCancel: {
+            pace.wakeup.signal()
+        }
+    }
+
+    /// The pauses of work that repeats.
+    struct Pace: Sendable {
+        fileprivate let wakeup: Wakeup
+
+        /// Waits so long. False, at once, when the work is to end.
+        func wait(milliseconds: CInt) -> Bool {
+            var entry = pollfd(fd: wakeup.number, events: Int16(POLLIN), revents: 0)
+            return unsafe poll(&entry, 1, milliseconds) == 0 || entry.revents == 0
         }
     }
 }
