@@ -4,16 +4,19 @@ public import Wire
 /// What a reply that may enter the cache says, as integers.
 public struct AdmittedReply: Sendable {
     /// The full rcode, with the upper bits of the OPT record.
-    public internal(set) var rcode = RCode.noError
+    public internal(set) var rcode: UInt16 = 0
     /// How long it may be kept, in seconds; 0: not at all.
     public internal(set) var ttl: UInt32 = 0
     /// NXDOMAIN or NODATA (RFC 2308 section 2).
     public internal(set) var isNegative = false
     /// AD: the upstream vouches for DNSSEC (RFC 4035 section 3.2.3).
-    public internal(set) var isAuthenticated = false
+    public internal(set) var isAuthentic = false
     public internal(set) var isTruncated = false
     /// The info-code of the first extended error (RFC 8914), -1: none.
     public internal(set) var extendedError: Int32 = -1
+    /// The targets of the CNAMEs in order, without the qname: policy has a word on each.
+    public internal(set) var chain: [Name] = []
+    public var hasChain: Bool { !chain.isEmpty }
     /// Bytes of the message written.
     public internal(set) var byteCount = 0
     /// The first addresses of the answer, for the log.
@@ -56,22 +59,16 @@ public struct Admission: ~Copyable {
         case tooLarge
     }
 
-    public enum Outcome: Sendable {
-        case admitted(AdmittedReply)
-        case refused(Refusal)
-    }
-
     /// At most this many CNAMEs are followed.
     public static let chainLimit = 16
 
     public var limits: Limits
-    /// The targets of the CNAMEs of the last reply in order, without the qname: policy has a word on each.
-    public internal(set) var chain: [Name] = []
+    /// Why the last reply was not admitted.
+    public private(set) var refusal = Refusal.unparseable
     var keepsAnswer: [Bool] = []
 
     public init(limits: Limits = Limits()) {
         self.limits = limits
-        chain.reserveCapacity(Admission.chainLimit)
     }
 
     /// Parses a reply to a question and writes what may be used.
@@ -80,42 +77,44 @@ public struct Admission: ~Copyable {
     ///   - name: the qname in lower case.
     ///   - output: receives the message: ID 0; QR, RD, RA set, AA clear, AD, CD and TC as received; the question in lower
     ///     case at offset 12; names compressed; TTLs capped; no OPT record. An rcode above 15 is written as SERVFAIL.
+    /// - Returns: `nil` when the reply is not used; `refusal` says why.
     public mutating func admit(
-        _ reply: RawSpan, name: Name, qtype: UInt16, qclass: UInt16, into output: inout MutableRawSpan
-    ) -> Outcome {
-        chain.removeAll(keepingCapacity: true)
-        guard let message = LDNSMessage(reply) else { return .refused(.unparseable) }
-        guard message.isReply, message.asks(name, qtype: qtype, qclass: qclass) else {
-            return .refused(.otherQuestion)
-        }
+        _ reply: RawSpan, name: borrowing Name, qtype: UInt16, qclass: UInt16, into output: inout MutableRawSpan
+    ) -> AdmittedReply? {
+        let qname = copy name
+        guard let message = LDNSMessage(reply) else { return refuse(.unparseable) }
+        guard message.isReply, message.asks(qname, qtype: qtype, qclass: qclass) else { return refuse(.otherQuestion) }
         var facts = AdmittedReply()
-        facts.rcode = message.rcode
-        facts.isAuthenticated = message.isAuthenticated
+        facts.rcode = message.rcode.code
+        facts.isAuthentic = message.isAuthenticated
         facts.isTruncated = message.isTruncated
         facts.extendedError = message.extendedError
         var composed = LDNSMessage(replyTo: message)
-        if facts.rcode == .noError || facts.rcode == .nameError {
-            let end: Name
-            let isAnswered: Bool
-            switch followChain(message, from: name, qtype: qtype, qclass: qclass) {
-            case .loop: return .refused(.chainLoop)
-            case .tooLong: return .refused(.chainTooLong)
-            case .end(let target, let found): (end, isAnswered) = (target, found)
+        if message.rcode == .noError || message.rcode == .nameError {
+            switch followChain(message, from: qname, qtype: qtype, qclass: qclass, &facts.chain) {
+            case .loop: return refuse(.chainLoop)
+            case .tooLong: return refuse(.chainTooLong)
+            case .end(let end, let isAnswered):
+                facts.isNegative = !isAnswered || message.rcode == .nameError
+                let answerTTL = takeAnswer(message, into: &composed, &facts)
+                let proofTTL =
+                    facts.isNegative
+                    ? takeDenial(message, of: end, qclass: qclass, into: &composed)
+                    : takeWildcardProof(message, into: &composed)
+                facts.ttl = message.isTruncated ? 0 : min(answerTTL, proofTTL)
             }
-            facts.isNegative = !isAnswered || facts.rcode == .nameError
-            let answerTTL = takeAnswer(message, into: &composed, &facts)
-            let proofTTL =
-                facts.isNegative
-                ? takeDenial(message, of: end, qclass: qclass, into: &composed)
-                : takeWildcardProof(message, into: &composed)
-            facts.ttl = message.isTruncated ? 0 : min(answerTTL, proofTTL)
         } else {
             facts.ttl = limits.failure
         }
         facts.byteCount = composed.compose(into: &output)
-        guard facts.byteCount > 0 else { return .refused(.tooLarge) }
+        guard facts.byteCount > 0 else { return refuse(.tooLarge) }
         output.put16(0, 0)
-        output.put(12, name.bytes)
-        return .admitted(facts)
+        output.put(12, qname.bytes)
+        return facts
+    }
+
+    private mutating func refuse(_ reason: Refusal) -> AdmittedReply? {
+        refusal = reason
+        return nil
     }
 }

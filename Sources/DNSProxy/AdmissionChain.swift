@@ -11,7 +11,9 @@ extension Admission {
     }
 
     /// Follows the CNAMEs from the qname, filling `chain` and marking in `keepsAnswer` what lies on the way.
-    mutating func followChain(_ message: borrowing LDNSMessage, from qname: Name, qtype: UInt16, qclass: UInt16) -> Walk {
+    mutating func followChain(
+        _ message: borrowing LDNSMessage, from qname: Name, qtype: UInt16, qclass: UInt16, _ chain: inout [Name]
+    ) -> Walk {
         let count = message.count(.answer)
         keepsAnswer.removeAll(keepingCapacity: true)
         keepsAnswer.append(contentsOf: repeatElement(false, count: count))
@@ -100,9 +102,11 @@ extension Admission {
     /// Takes over the NSEC records that prove that an answer from a wildcard may be one (RFC 4035 section 3.1.3.3).
     func takeWildcardProof(_ message: borrowing LDNSMessage, into composed: inout LDNSMessage) -> UInt32 {
         var shortest = UInt32.max
-        guard let signature = keepsAnswer.indices.first(where: {
-            keepsAnswer[$0] && message.record(.answer, $0).type == LDNSRecord.rrsig
-        }), let zone = message.record(.answer, signature).signer else { return shortest }
+        guard
+            let signature = keepsAnswer.indices.first(where: {
+                keepsAnswer[$0] && message.record(.answer, $0).type == LDNSRecord.rrsig
+            }), let zone = message.record(.answer, signature).signer
+        else { return shortest }
         for index in 0..<message.count(.authority) {
             let record = message.record(.authority, index)
             guard record.isProof(orSOA: false), record.isWithin(zone) else { continue }

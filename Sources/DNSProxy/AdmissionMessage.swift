@@ -204,7 +204,9 @@ struct LDNSRecord {
 
     /// The address of an A or AAAA record.
     var address: IPAddress? {
-        if type == RecordType.a.code { return rdata(0) { $0.byteCount == 4 ? IPAddress($0, at: 0, isIPv6: false) : nil } }
+        if type == RecordType.a.code {
+            return rdata(0) { $0.byteCount == 4 ? IPAddress($0, at: 0, isIPv6: false) : nil }
+        }
         if type == RecordType.aaaa.code {
             return rdata(0) { $0.byteCount == 16 ? IPAddress($0, at: 0, isIPv6: true) : nil }
         }

@@ -161,7 +161,9 @@ public struct ServerDiscovery {
     }
 
     private func lines(_ path: String) -> [Substring] {
-        guard let file = try? Descriptor(unsafe open(root + path, O_RDONLY | O_CLOEXEC), "open \(path)") else { return [] }
+        guard let file = try? Descriptor(unsafe open(root + path, O_RDONLY | O_CLOEXEC), "open \(path)") else {
+            return []
+        }
         var text: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 16384)
         while text.count < 1 << 20 {

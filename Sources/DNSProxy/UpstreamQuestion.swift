@@ -30,7 +30,8 @@ struct UpstreamQuestion {
             } else {
                 for index in at..<bytes.byteCount { word = word << 8 | UInt64(bytes.u8(index)) }
             }
-            let product = (value ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93 ^ seed | 1)
+            let product = (value ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(
+                by: 0xd6e8_feb8_6659_fd93 ^ seed | 1)
             value = product.high ^ product.low
             at += 8
         }
