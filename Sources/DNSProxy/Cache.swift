@@ -1,3 +1,4 @@
+public import Kernel
 import Wire
 
 /// The answers of upstreams, bounded in bytes.
@@ -7,13 +8,12 @@ import Wire
 /// Nothing is allocated after `init`. One thread.
 public struct Cache: ~Copyable {
     /// What is known of a cached answer besides its message.
-    public struct Facts: Sendable {
+    public struct Facts: Sendable, Equatable {
         /// Seconds on the monotonic clock.
         public var stored: UInt32
         public var expires: UInt32
         public var rcode: UInt16
-        /// Index of the upstream that answered.
-        public var upstream: UInt16
+        public var upstream: SocketAddress
         /// The upstream vouched for the answer with AD.
         public var isAuthentic: Bool
         /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
@@ -21,7 +21,7 @@ public struct Cache: ~Copyable {
         public var generation: UInt32
 
         public init(
-            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: UInt16, isAuthentic: Bool, hasChain: Bool,
+            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: SocketAddress, isAuthentic: Bool, hasChain: Bool,
             generation: UInt32
         ) {
             self.stored = stored
@@ -35,7 +35,7 @@ public struct Cache: ~Copyable {
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.
-    public struct Hit: Sendable {
+    public struct Hit: Sendable, Equatable {
         public var facts: Facts
         @usableFromInline var digest: Int
         @usableFromInline var digestCount: Int

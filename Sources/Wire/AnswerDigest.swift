@@ -129,7 +129,7 @@ public struct AnswerDigest: Sendable {
     }
 
     /// The text of a digest: its elements in order between spaces, `…` for what was left out.
-    static func text(_ digest: RawSpan) -> String {
+    public static func text(_ digest: RawSpan) -> String {
         var parts: [String] = []
         var at = 0
         while at < digest.byteCount {

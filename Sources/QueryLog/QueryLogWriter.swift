@@ -1,0 +1,213 @@
+internal import Glibc
+internal import Kernel
+internal import Synchronization
+internal import Wire
+
+/// Writes what the engines push into `querylog.db`: one thread at low priority, one transaction a second, earlier when a
+/// ring is a quarter full.
+///
+/// Rows stay in their ring until the transaction that holds them is committed. When the database is locked, full,
+/// read-only or out of reach, they wait there, up to the ring's size; what no longer fits is dropped and counted, and
+/// writing goes on by itself when it can. A corrupt file is set aside and a new one begun. Safe from any thread.
+public final class QueryLogWriter: Sendable {
+    public struct Options: Sendable {
+        public var limits = QueryLogLimits()
+        /// Milliseconds between transactions.
+        public var interval = 1000
+        /// Of the writer's thread: 0…19.
+        public var niceness: Int32 = 19
+        /// Names whose ids are kept in memory, about 150 bytes each.
+        public var cachedNames = 16_384
+
+        public init() {}
+    }
+
+    public enum State: Sendable, Equatable {
+        case writing
+        /// Rows wait in memory; the reason is for people.
+        case waiting(reason: String)
+        case stopped
+    }
+
+    public struct Status: Sendable {
+        public var state: State
+        /// Rows committed since the start.
+        public var writtenRows: Int64
+        /// Rows that were lost because the rings were full, or that `stop` could not write.
+        public var droppedRows: Int64
+        /// Bytes that wait in the rings.
+        public var waitingBytes: Int
+        /// Files that were found corrupt and moved to these paths since the start.
+        public var setAside: [String]
+    }
+
+    private struct Shared {
+        var state = State.writing
+        var written: Int64 = 0
+        var lost: Int64 = 0
+        var setAside: [String] = []
+        var thread: LowPriorityThread?
+    }
+
+    public let path: String
+    private let rings: [QueryRing]
+    private let labels: LogLabels
+    private let options: Options
+    private let shared = Mutex(Shared())
+    private let stopping = Atomic<Bool>(false)
+    private let flushesAsked = Atomic<Int>(0)
+    private let flushesDone = Atomic<Int>(0)
+
+    /// Opens the database, making or migrating it, and starts the thread.
+    ///
+    /// - Parameters:
+    ///   - path: of `querylog.db`; its directory must exist.
+    ///   - rings: at least one; each has one producer.
+    /// - Throws: `QueryLogError.newer` or `.foreign` when the file is not for this program. Any other trouble does not
+    ///   throw: the writer starts in the state `waiting` and goes on trying.
+    public init(path: String, rings: [QueryRing], labels: LogLabels, options: Options = Options()) throws {
+        precondition(!rings.isEmpty)
+        self.path = path
+        self.rings = rings
+        self.labels = labels
+        self.options = options
+        let session = WriterSession(path: path, labels: labels, options: options)
+        do throws(QueryLogError) {
+            try session.open()
+        } catch {
+            switch error {
+            case .newer, .foreign: throw error
+            default: recover(session, error)
+            }
+        }
+        let thread = try start(session)
+        shared.withLock { $0.thread = thread }
+    }
+
+    public var status: Status {
+        let dropped = rings.reduce(0) { $0 + $1.dropped }
+        let waiting = rings.reduce(0) { $0 + $1.used }
+        return shared.withLock {
+            Status(
+                state: $0.state, writtenRows: $0.written, droppedRows: $0.lost + Int64(dropped),
+                waitingBytes: waiting, setAside: $0.setAside)
+        }
+    }
+
+    public var state: State { shared.withLock { $0.state } }
+
+    /// Has everything written that was pushed before the call, and waits for it.
+    ///
+    /// - Returns: false when it could not be written within `seconds`.
+    @discardableResult
+    public func flush(seconds: Double = 5) -> Bool {
+        let ticket = flushesAsked.add(1, ordering: .acquiringAndReleasing).newValue
+        rings[0].signalConsumer()
+        let end = Clock.monotonic() + UInt64(seconds * 1e9)
+        while flushesDone.load(ordering: .acquiring) < ticket {
+            if Clock.monotonic() > end { return false }
+            usleep(1000)
+        }
+        return true
+    }
+
+    /// Writes what is left, ends the thread and closes the database. When the database cannot be written, tries for two
+    /// seconds; rows lost then are counted. Call it when the engines have stopped pushing; the thread keeps the writer
+    /// alive until then. The first call counts.
+    public func stop() {
+        guard let thread = shared.withLock({ $0.thread.take() }) else { return }
+        stopping.store(true, ordering: .releasing)
+        rings[0].signalConsumer()
+        thread.join()
+        shared.withLock { $0.state = .stopped }
+    }
+
+    // MARK: - The thread
+
+    /// The session lives in the thread alone after it has been handed over.
+    private struct Handover: @unchecked Sendable {
+        let session: WriterSession
+    }
+
+    private func start(_ session: WriterSession) throws -> LowPriorityThread {
+        let handover = Handover(session: session)
+        return try LowPriorityThread("querylog", niceness: options.niceness) {
+            self.run(handover.session)
+        }
+    }
+
+    private func run(_ session: WriterSession) {
+        var stopEnd: UInt64?
+        while true {
+            let isStopping = stopping.load(ordering: .acquiring)
+            let flush = flushesAsked.load(ordering: .acquiring)
+            let isWritten = write(session)
+            if isWritten {
+                flushesDone.store(flush, ordering: .releasing)
+                if isStopping { return }
+                maintain(session)
+            } else if isStopping {
+                let now = Clock.monotonic()
+                let end = stopEnd ?? now + 2_000_000_000
+                stopEnd = end
+                if now >= end {
+                    abandon()
+                    return
+                }
+            }
+            wait(milliseconds: isStopping ? 50 : session.pause(isWritten: isWritten, options.interval), isWritten)
+        }
+    }
+
+    /// Writes what is in the rings now. False when the database refused; the rows are still in the rings then.
+    private func write(_ session: WriterSession) -> Bool {
+        do throws(QueryLogError) {
+            let count = try session.write(rings)
+            shared.withLock {
+                $0.written += count
+                $0.state = .writing
+            }
+            return true
+        } catch {
+            recover(session, error)
+            return false
+        }
+    }
+
+    private func maintain(_ session: WriterSession) {
+        do throws(QueryLogError) {
+            try session.maintain(while: { [rings] in rings.allSatisfy { $0.used < $0.capacity / 4 } })
+        } catch {
+            recover(session, error)
+        }
+    }
+
+    private func recover(_ session: WriterSession, _ error: QueryLogError) {
+        let aside = session.recover(from: error)
+        shared.withLock {
+            $0.state = .waiting(reason: error.description)
+            if let aside { $0.setAside.append(aside) }
+        }
+    }
+
+    /// Sleeps until the time is over, or, when writing works, a ring fills up, or someone calls.
+    private func wait(milliseconds: Int, _ wakesWhenFilling: Bool) {
+        if wakesWhenFilling {
+            for ring in rings { ring.requestWake(whenOver: ring.capacity / 4) }
+        }
+        var watched = rings.map { pollfd(fd: $0.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
+        unsafe poll(&watched, nfds_t(watched.count), Int32(milliseconds))
+        for ring in rings { ring.clearWake() }
+    }
+
+    /// Counts and releases what could not be written before the end.
+    private func abandon() {
+        var count: Int64 = 0
+        for ring in rings {
+            var position = ring.position
+            while ring.read(&position, { (_, _, _) throws(Never) in count += 1 }) {}
+            ring.release(to: position)
+        }
+        shared.withLock { $0.lost += count }
+    }
+}
