@@ -59,7 +59,7 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
-        room("Blocklist", ["Wire", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
