@@ -1,3 +1,5 @@
+import Logging
+import Synchronization
 import Blocklist
 import DNSProxy
 import Kernel

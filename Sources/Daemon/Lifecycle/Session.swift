@@ -67,16 +67,24 @@ final class Session: Sendable {
         let logger = logger
         return try await OwnThread.value("webtun-lists") {
             let store = try BlocklistStore(state: path)
-            if store.isNew, !starter.isEmpty {
-                if FileText.exists(starter) {
-                    for report in try store.loadStarterLists(from: starter) {
-                        logger.info("starter list loaded", metadata: ["list": "\(report.name)", "names": "\(report.entries)"])
-                    }
-                } else {
-                    logger.warning("there are no starter lists", metadata: ["folder": "\(starter)"])
-                }
-            }
+            if store.isNew, !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
             return try store.snapshot()
+        }
+    }
+
+    private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
+        guard FileText.exists(folder) else {
+            return logger.notice("there are no starter lists", metadata: ["folder": "\(folder)"])
+        }
+        do {
+            let reports = try store.loadStarterLists(from: folder) { file, reason in
+                logger.warning("starter list refused: \(reason)", metadata: ["file": "\(file)"])
+            }
+            for report in reports {
+                logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
+            }
+        } catch {
+            logger.warning("starter lists cannot be read: \(error)", metadata: ["folder": "\(folder)"])
         }
     }
 

@@ -1,3 +1,7 @@
+import Blocklist
+import Logging
+import QueryLog
+import Synchronization
 import Glibc
 import Kernel
 import PacketTunnel
