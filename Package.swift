@@ -49,7 +49,7 @@ let package = Package(
     ],
     targets: [
         .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
-        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments]),
+        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments, logging]),
         room(
             "Daemon",
             [

@@ -1,9 +1,9 @@
-import Logging
-import Synchronization
 import Blocklist
 import DNSProxy
 import Kernel
+import Logging
 import PacketTunnel
+import Synchronization
 
 /// What goes on beside the packets: each follows one thing until its task is cancelled.
 extension Session {

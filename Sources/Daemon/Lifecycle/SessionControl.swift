@@ -1,7 +1,7 @@
-import Logging
-import Synchronization
 import Glibc
 import Kernel
+import Logging
+import Synchronization
 
 /// What the control socket and SIGHUP ask for.
 extension Session {

@@ -1,10 +1,10 @@
 import Blocklist
-import Logging
-import QueryLog
-import Synchronization
 import Glibc
 import Kernel
+import Logging
 import PacketTunnel
+import QueryLog
+import Synchronization
 
 /// What the session tells of itself. It asks the kernel and the packet thread at that moment and believes no memory.
 extension Session {
