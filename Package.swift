@@ -49,7 +49,7 @@ let package = Package(
     ],
     targets: [
         .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
-        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments, logging]),
+        room("Commands", ["Daemon", "DNSProxy", "Blocklist", "QueryLog", "Kernel", "Wire", arguments, logging]),
         room(
             "Daemon",
             [

@@ -3,14 +3,24 @@ import Foundation
 
 /// How `status` prints the state of the daemon.
 enum StatusText {
-    static func json(_ status: DaemonStatus?) -> JSONValue {
-        guard let status else {
-            return .object([
-                ("running", .bool(false)), ("filtering", .bool(false)), ("capture", .null), ("mode", .null),
-                ("links", .array([])), ("names", .null), ("queries", .null), ("blocked", .null),
-                ("dropped_log_rows", .null),
-            ])
+    static func json(_ answer: Status.Answer) -> JSONValue {
+        switch answer {
+        case .status(let status): json(status)
+        case .notRunning: nothing(isRunning: false, problems: [])
+        case .silent(let reason): nothing(isRunning: true, problems: [reason])
         }
+    }
+
+    /// Nothing is known but that it does not filter.
+    private static func nothing(isRunning: Bool, problems: [String]) -> JSONValue {
+        .object([
+            ("running", .bool(isRunning)), ("filtering", .bool(false)), ("capture", .null), ("mode", .null),
+            ("links", .array([])), ("names", .null), ("queries", .null), ("blocked", .null),
+            ("dropped_log_rows", .null), ("problems", strings(problems)),
+        ])
+    }
+
+    private static func json(_ status: DaemonStatus) -> JSONValue {
         let counters = status.counters
         return .object([
             ("running", .bool(true)),
