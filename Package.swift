@@ -59,7 +59,7 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
-        room("Blocklist", ["Wire", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
@@ -78,8 +78,8 @@ let package = Package(
         tests(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
-        tests("CommandsTests", ["Commands"]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
             swiftSettings: testing),

@@ -1,3 +1,4 @@
+public import Kernel
 import Wire
 
 /// The answers of upstreams, bounded in bytes.
@@ -12,8 +13,7 @@ public struct Cache: ~Copyable {
         public var stored: UInt32
         public var expires: UInt32
         public var rcode: UInt16
-        /// Index of the upstream that answered.
-        public var upstream: UInt16
+        public var upstream: SocketAddress
         /// The upstream vouched for the answer with AD.
         public var isAuthentic: Bool
         /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
@@ -21,7 +21,7 @@ public struct Cache: ~Copyable {
         public var generation: UInt32
 
         public init(
-            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: UInt16, isAuthentic: Bool, hasChain: Bool,
+            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: SocketAddress, isAuthentic: Bool, hasChain: Bool,
             generation: UInt32
         ) {
             self.stored = stored

@@ -1,4 +1,5 @@
 import Blocklist
+import Kernel
 import Wire
 
 /// What became of the slot that an upstream answered last, and whose question each slot is.
@@ -16,7 +17,7 @@ struct Completion: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
 
     private(set) var slot = 0
-    private(set) var upstream = -1
+    private(set) var upstream = SocketAddress.none
     private(set) var isAdmitted = false
     private(set) var facts = AdmittedReply()
     /// The policy's word over the qname, or over the CNAME target that is blocked.
@@ -55,7 +56,7 @@ struct Completion: ~Copyable {
         return unsafe asked[slot].key
     }
 
-    mutating func begin(_ slot: Int, _ upstream: Int) {
+    mutating func begin(_ slot: Int, _ upstream: SocketAddress) {
         self.slot = slot
         self.upstream = upstream
         isAdmitted = false

@@ -14,7 +14,8 @@ public struct Configuration: Sendable, Equatable {
     public struct Capture: Sendable, Equatable {
         public var backend = Backend.auto
         public var mode = Mode.dns
-        /// Links whose outgoing queries are captured; empty: every link with a default route.
+        /// Links whose outgoing queries are captured, `*` and `?` as in the shell; empty: every link but
+        /// the loopback, the served, and parts of a bridge or bond.
         public var links: [String] = []
         /// Links whose incoming queries, those of clients behind this machine, are captured.
         public var serve: [String] = []
@@ -32,8 +33,8 @@ public struct Configuration: Sendable, Equatable {
         public var peer = IPAddress(v4: 0x0a01_0002)
         public var address6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 1)
         public var peer6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 2)
-        /// Bytes; 0: that of the captured link with the largest.
-        public var mtu: UInt32 = 0
+        /// Bytes.
+        public var mtu: UInt32 = 1500
     }
 
     /// `[dns]`: what is answered, and who is asked.

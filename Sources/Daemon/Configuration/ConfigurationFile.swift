@@ -99,7 +99,9 @@ extension Configuration {
         let name = key.split(separator: ".").last.map(String.init) ?? key
         let near = settings.map { known in
             let last = known.key.split(separator: ".").last.map(String.init) ?? known.key
-            return (key: known.key, distance: min(EditDistance.between(known.key, key), EditDistance.between(last, name)))
+            return (
+                key: known.key, distance: min(EditDistance.between(known.key, key), EditDistance.between(last, name))
+            )
         }.min { $0.distance < $1.distance }
         guard let near, near.distance <= 2 else { return "unknown key" }
         return "unknown key; is \(near.key) meant?"

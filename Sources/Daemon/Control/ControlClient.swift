@@ -76,7 +76,9 @@ public struct ControlClient: Sendable {
         while reply.last != UInt8(ascii: "\n") {
             let count = unsafe chunk.withUnsafeMutableBytes { unsafe descriptor.read(into: $0) }
             if count == -Int(EINTR) { continue }
-            guard count > 0 else { throw KernelError("read from \(path)", Errno(count == 0 ? ECONNRESET : CInt(-count))) }
+            guard count > 0 else {
+                throw KernelError("read from \(path)", Errno(count == 0 ? ECONNRESET : CInt(-count)))
+            }
             reply += chunk[..<count]
         }
         return reply
