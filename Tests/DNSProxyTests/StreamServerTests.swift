@@ -91,15 +91,20 @@ private final class StreamLab {
     func takeQueries() -> [Query] {
         var queries: [Query] = []
         while let query = server.nextQuery() {
-            let bytes = server.message(query)
-            queries.append(Query(query: query, message: (0..<bytes.byteCount).map { bytes.u8($0) }))
+            queries.append(Query(query: query, message: copyMessage(server, query)))
         }
         return queries
     }
 
     func reply(_ query: Query, _ message: [UInt8]? = nil) {
-        server.reply(query.query.token, (message ?? query.message).span.bytes, poller: poller, now: now)
+        let message = message ?? query.message
+        server.reply(query.query.token, message.span.bytes, poller: poller, now: now)
     }
+}
+
+private func copyMessage(_ server: borrowing StreamServer, _ query: StreamQuery) -> [UInt8] {
+    let bytes = server.message(query)
+    return (0..<bytes.byteCount).map { bytes.u8($0) }
 }
 
 /// A message of the size, with a recognisable body.
@@ -123,7 +128,7 @@ private func readMessage(_ client: CInt) -> [UInt8]? {
 
 private func readBytes(_ client: CInt, _ count: Int) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
-    return recv(client, &bytes, count, CInt(MSG_WAITALL.rawValue)) == count ? bytes : nil
+    return recv(client, &bytes, count, CInt(MSG_WAITALL)) == count ? bytes : nil
 }
 
 /// Whether the server has closed the connection: the stream's end or a reset, and not silence.
@@ -335,7 +340,7 @@ private func isClosed(_ client: CInt) -> Bool {
         write(second, framed(message(2)))
         let next = lab.pump()
         lab.reply(queries[0])
-        #expect(lab.server.message(queries[0].query).byteCount == 0)
+        #expect(copyMessage(lab.server, queries[0].query) == [])
         lab.reply(next[0])
         lab.reply(next[0], message(3))
         #expect(readMessage(second) == message(2))
@@ -356,13 +361,12 @@ private func isClosed(_ client: CInt) -> Bool {
 
     @Test func errorsSayWhatToDo() throws {
         let lab = try StreamLab()
-        #expect(throws: StreamServerError.portInUse(lab.address)) {
-            _ = try StreamServer(listeners: [lab.address], device: nil, poller: lab.poller, owner: 8)
+        let open = { (device: String?) throws(StreamServerError) in
+            _ = try StreamServer(listeners: [lab.address], device: device, poller: lab.poller, owner: 8)
         }
+        #expect(throws: StreamServerError.portInUse(lab.address)) { try open(nil) }
         #expect(StreamServerError.portInUse(lab.address).description.contains("choose another listener port"))
-        #expect(throws: StreamServerError.noSuchDevice("webtun-none")) {
-            _ = try StreamServer(listeners: [lab.address], device: "webtun-none", poller: lab.poller, owner: 8)
-        }
+        #expect(throws: StreamServerError.noSuchDevice("webtun-none")) { try open("webtun-none") }
     }
 
     /// On a thread with a table of descriptors of its own, which is then filled up.
@@ -402,7 +406,10 @@ private func isClosed(_ client: CInt) -> Bool {
     }
 }
 
-/// Runs the body on a new thread whose descriptors are its own (`CLONE_FILES` undone).
+/// `unshare(2)`, which Glibc's module leaves out; 0x400 is `CLONE_FILES` of `<sched.h>`.
+@_silgen_name("unshare") private func unshare(_ flags: CInt) -> CInt
+
+/// Runs the body on a new thread whose descriptors are its own.
 private func onOwnDescriptorTable(_ body: @escaping @Sendable () throws -> Void) throws {
     let done = DispatchSemaphore(value: 0)
     let result = Mutex<Result<Void, any Error>>(.success(()))
