@@ -34,7 +34,7 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "webtun",
@@ -54,12 +54,12 @@ let package = Package(
             "Daemon",
             [
                 "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
-                logging, lifecycle,
+                logging, signals,
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
-        room("Blocklist", ["Wire", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
@@ -67,18 +67,22 @@ let package = Package(
         .target(name: "CTunnel", exclude: ["bpf"], cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
         .systemLibrary(name: "CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
-        tests("KernelTests", ["Kernel"]),
-        tests("WireTests", ["Wire", "CLDNS"]),
-        tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS"]),
-        tests("ContentFilterTests", ["ContentFilter", "Wire"]),
-        tests("BlocklistTests", ["Blocklist", "Wire"]),
+        .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),
+        tests("KernelTests", ["Kernel"]),
+        tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
+        tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
+        tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
+        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
-        tests("PacketTunnelTests", ["PacketTunnel", "Kernel", "CTunnel", "Wire"]),
-        tests("DaemonTests", ["Daemon", "Wire"]),
-        tests("CommandsTests", ["Commands"]),
+        tests(
+            "PacketTunnelTests",
+            ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", swiftSettings: testing),
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,2 +1,2 @@
-import Blocklist
 import CLDNS
+import Blocklist

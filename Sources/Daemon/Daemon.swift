@@ -1,3 +1,1 @@
 import Logging
-import ServiceLifecycle
-import TOMLKit

@@ -1,6 +1,6 @@
 internal import Kernel
 public import Synchronization
-internal import Wire
+public import Wire
 
 /// The way of a row from the engine to the log: a bounded ring of bytes with one producer and one consumer.
 ///

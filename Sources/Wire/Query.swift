@@ -29,6 +29,9 @@ public struct Query: Sendable {
         dnssecOK = false
     }
 
+    /// No query: all zero.
+    @inlinable public static var none: Query { Query(id: 0, flags: 0) }
+
     @inlinable public var hasEDNS: Bool { udpSize != 0 }
     @inlinable public var opcode: UInt8 { UInt8(truncatingIfNeeded: flags >> 11 & 0xf) }
     @inlinable public var recursionDesired: Bool { flags & Flags.rd != 0 }

@@ -2,9 +2,9 @@
 /// Its integers are in host byte order; all supported hosts are little-endian.
 public struct VirtioHeader: Equatable, Sendable {
     public static let byteCount = 10
-    /// The transport checksum is partial: the kernel or the device completes it.
-    public static let needsChecksum: UInt8 = 1
-    public static let gsoNone: UInt8 = 0
+    private static let needsChecksumFlag: UInt8 = 1
+    /// `VIRTIO_NET_HDR_GSO_UDP_L4`
+    private static let udpSegmentation: UInt8 = 5
 
     public var flags: UInt8
     public var gsoType: UInt8
@@ -23,6 +23,12 @@ public struct VirtioHeader: Equatable, Sendable {
         checksumStart = bytes.u16(6).byteSwapped
         checksumOffset = bytes.u16(8).byteSwapped
     }
+
+    /// The transport checksum is partial: the kernel or the device completes it.
+    public var needsChecksum: Bool { flags & VirtioHeader.needsChecksumFlag != 0 }
+
+    /// Several datagrams of `gsoSize` bytes of payload each, the last one perhaps shorter, under one header.
+    public var isUDPSegmentation: Bool { gsoType & 0x7f == VirtioHeader.udpSegmentation }
 
     /// The header of one whole packet with complete checksums: ten zero bytes.
     @inlinable

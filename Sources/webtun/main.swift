@@ -1,1 +1,3 @@
-print("webtun")
+import Commands
+
+await Webtun.main()

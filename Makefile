@@ -1,0 +1,71 @@
+# webtun: what a person types. Each target does its own setting up; see CONTRIBUTING.md.
+SHELL := /bin/bash
+SWIFT ?= swift
+SWIFTFORMAT := $(SWIFT) format --configuration .swift-format
+SOURCES := Sources Tests Package.swift
+ARGS ?=
+FUZZ_SECONDS ?= 120
+
+.PHONY: all build release run demo test unit integration matrix bench fuzz lint format clean
+
+all: build
+
+build:
+	scripts/setup build
+	$(SWIFT) build
+
+release:
+	scripts/setup build
+	$(SWIFT) build -c release --product webtun
+
+# Filter this machine until ^C: make run ARGS="--link eth0 --upstream 9.9.9.9"
+run: release
+	exec .build/release/webtun run $(ARGS)
+
+# A tour in network namespaces of its own; this machine's network is not touched.
+demo: release
+	scripts/setup test
+	scripts/demo
+
+# Everything a change must pass: format, unit tests, and the programs in namespaces with real peers.
+test: lint
+	scripts/setup test
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --skip '^Integration\.'
+	scripts/integration
+
+unit:
+	scripts/setup build
+	$(SWIFT) test --skip '^Integration\.' $(if $(FILTER),--filter $(FILTER))
+
+integration:
+	scripts/setup test
+	$(SWIFT) build --build-tests
+	scripts/integration $(FILTER)
+
+# Run the leak matrix and write its table into docs/capture.md.
+matrix:
+	scripts/setup test
+	$(SWIFT) build --build-tests
+	WEBTUN_WRITE_MATRIX=1 scripts/integration LeakMatrix
+
+# webtun beside its peers; BENCH_SECONDS=3 a measurement, PEERS="webtun unbound" a selection.
+bench: release
+	scripts/setup bench
+	Benchmarks/run
+
+# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that crash are kept under Fuzz/crashes.
+fuzz:
+	scripts/setup build
+	scripts/fuzz $(FUZZ_SECONDS)
+
+lint:
+	scripts/setup build
+	scripts/lint
+
+format:
+	$(SWIFTFORMAT) --in-place --recursive $(SOURCES)
+
+clean:
+	$(SWIFT) package clean
+	rm -rf .build/lab .build/bench

@@ -1,0 +1,79 @@
+import Daemon
+import Foundation
+
+/// How `status` prints the state of the daemon.
+enum StatusText {
+    static func json(_ status: DaemonStatus?) -> JSONValue {
+        guard let status else {
+            return .object([
+                ("running", .bool(false)), ("filtering", .bool(false)), ("capture", .null), ("mode", .null),
+                ("links", .array([])), ("names", .null), ("queries", .null), ("blocked", .null),
+                ("dropped_log_rows", .null),
+            ])
+        }
+        let counters = status.counters
+        return .object([
+            ("running", .bool(true)),
+            ("filtering", .bool(status.filtering)),
+            ("capture", .string(status.capture)),
+            ("mode", .string(status.mode)),
+            ("links", strings(status.links)),
+            ("serve", strings(status.serve)),
+            ("names", .integer(Int64(status.names))),
+            ("queries", count(counters.queries)),
+            ("blocked", count(counters.blocked)),
+            ("cached", count(counters.cached)),
+            ("forwarded", count(counters.forwarded)),
+            ("failed", count(counters.failed)),
+            ("malformed", count(counters.malformed)),
+            ("dropped_log_rows", count(counters.droppedLogRows)),
+            ("upstreams", strings(status.upstreams)),
+            ("paused", .bool(status.pausedUntil != nil)),
+            ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
+            ("fail", .string(status.fail)),
+            ("problems", strings(status.problems)),
+            ("version", .string(status.version)),
+            ("pid", .integer(Int64(status.pid))),
+            ("uptime", count(status.uptime)),
+        ])
+    }
+
+    /// Lines of a label and its value.
+    static func text(_ status: DaemonStatus, style: Style) -> String {
+        let counters = status.counters
+        var rows: [(String, String)] = []
+        rows.append(("filtering", status.filtering ? style.paint("yes", .green) : style.paint("no", .red)))
+        for problem in status.problems { rows.append(("", style.paint(problem.printable, .yellow))) }
+        if let until = status.pausedUntil {
+            rows.append(("paused", until < 0 ? "until webtun resume" : "until \(moment(until))"))
+        }
+        let served = status.serve.map { "\($0.printable) (served)" }
+        let links = status.links.map(\.printable) + served
+        rows.append(("capture", "\(status.capture), mode \(status.mode), fail \(status.fail)"))
+        rows.append(("links", links.isEmpty ? "none" : links.joined(separator: ", ")))
+        rows.append(("upstreams", status.upstreams.isEmpty ? "none" : status.upstreams.joined(separator: ", ")))
+        rows.append(("names", Quantity.count(status.names)))
+        let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0
+        rows.append(("queries", Quantity.count(counters.queries)))
+        rows.append(("  blocked", "\(Quantity.count(counters.blocked)) (\(Quantity.percent(share)))"))
+        rows.append(("  cached", Quantity.count(counters.cached)))
+        rows.append(("  forwarded", Quantity.count(counters.forwarded)))
+        if counters.failed > 0 { rows.append(("  failed", Quantity.count(counters.failed))) }
+        if counters.malformed > 0 { rows.append(("  malformed", Quantity.count(counters.malformed))) }
+        if counters.droppedLogRows > 0 {
+            rows.append(("log", style.paint("\(Quantity.count(counters.droppedLogRows)) rows dropped", .yellow)))
+        }
+        rows.append(("running", "\(Seconds.print(status.uptime)), process \(status.pid), version \(status.version)"))
+        return rows.map { label, value in
+            label + String(repeating: " ", count: max(0, 13 - label.count)) + value + "\n"
+        }.joined()
+    }
+
+    private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }
+    private static func count(_ number: UInt64) -> JSONValue { .integer(Int64(clamping: number)) }
+
+    /// `2026-11-24T08:00:00Z`, from microseconds since 1970.
+    private static func moment(_ time: Int64) -> String {
+        Date(timeIntervalSince1970: Double(time) / 1_000_000).formatted(.iso8601)
+    }
+}

@@ -1,0 +1,131 @@
+public import Kernel
+import Wire
+
+/// The answers of upstreams, bounded in bytes.
+///
+/// Two halves: new answers fill the young one; when it is full the old one is emptied and the two change places. An
+/// answer found in the old half is copied into the young one, so what is asked for stays and what is not goes.
+/// Nothing is allocated after `init`. One thread.
+public struct Cache: ~Copyable {
+    /// What is known of a cached answer besides its message.
+    public struct Facts: Sendable, Equatable {
+        /// Seconds on the monotonic clock.
+        public var stored: UInt32
+        public var expires: UInt32
+        public var rcode: UInt16
+        public var upstream: SocketAddress
+        /// The upstream vouched for the answer with AD.
+        public var isAuthentic: Bool
+        /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
+        public var hasChain: Bool
+        public var generation: UInt32
+
+        public init(
+            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: SocketAddress, isAuthentic: Bool, hasChain: Bool,
+            generation: UInt32
+        ) {
+            self.stored = stored
+            self.expires = expires
+            self.rcode = rcode
+            self.upstream = upstream
+            self.isAuthentic = isAuthentic
+            self.hasChain = hasChain
+            self.generation = generation
+        }
+    }
+
+    /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.
+    public struct Hit: Sendable, Equatable {
+        public var facts: Facts
+        @usableFromInline var digest: Int
+        @usableFromInline var digestCount: Int
+        @usableFromInline var message: Int
+        @usableFromInline var messageCount: Int
+
+        @usableFromInline var isOld: Bool
+
+        @inlinable
+        init(_ entry: CacheHalf.Entry, at offset: Int, isOld: Bool = false) {
+            self.isOld = isOld
+            facts = entry.facts
+            digest = offset + MemoryLayout<CacheHalf.Entry>.stride + Int(entry.nameCount)
+            digestCount = Int(entry.digestCount)
+            message = digest + digestCount
+            messageCount = Int(entry.messageCount)
+        }
+    }
+
+    @usableFromInline var young: CacheHalf
+    @usableFromInline var old: CacheHalf
+
+    /// - Parameter byteCount: of both halves together, at least 256 KiB; the indexes add an eighth to a quarter.
+    public init(byteCount: Int) {
+        let half = (max(byteCount, 262_144) / 2) & ~7
+        young = CacheHalf(capacity: half)
+        old = CacheHalf(capacity: half)
+    }
+
+    /// Answers held, those that have expired but not made room yet included.
+    public var count: Int { young.count + old.count }
+
+    /// Forgets everything.
+    public mutating func removeAll() {
+        young.removeAll()
+        old.removeAll()
+    }
+
+    /// Finds the answer to a question, if it has not expired at `seconds` on the monotonic clock.
+    @inlinable
+    public mutating func find(_ key: QuestionKey, _ name: RawSpan, seconds: UInt32) -> Hit? {
+        let offset = young.find(key, name)
+        if offset < 0 { return promote(key, name, seconds) }
+        let entry = young.entry(offset)
+        return entry.facts.expires > seconds ? Hit(entry, at: offset) : nil
+    }
+
+    /// Copies an answer of the old half into the young one.
+    @usableFromInline
+    mutating func promote(_ key: QuestionKey, _ name: RawSpan, _ seconds: UInt32) -> Hit? {
+        let offset = old.find(key, name)
+        guard offset >= 0 else { return nil }
+        let entry = old.entry(offset)
+        guard entry.facts.expires > seconds else { return nil }
+        let found = Hit(entry, at: offset, isOld: true)
+        // The next answer to be kept turns the halves; until then this one is served from where it is.
+        let copy = young.insert(copying: old, found, entry, key)
+        return copy < 0 ? found : Hit(entry, at: copy)
+    }
+
+    /// The cached message: ID 0, question in lower case, no OPT record.
+    @inlinable
+    @_lifetime(borrow self)
+    public func message(_ hit: Hit) -> RawSpan {
+        hit.isOld ? old.bytes(hit.message, hit.messageCount) : young.bytes(hit.message, hit.messageCount)
+    }
+
+    /// The answer in the compact form of the log.
+    @inlinable
+    @_lifetime(borrow self)
+    public func digest(_ hit: Hit) -> RawSpan {
+        hit.isOld ? old.bytes(hit.digest, hit.digestCount) : young.bytes(hit.digest, hit.digestCount)
+    }
+
+    /// Keeps an answer; an older one of the same question is forgotten. One over a quarter of the bytes is not kept.
+    public mutating func insert(_ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, message: RawSpan) {
+        let bytes = CacheHalf.byteCount(
+            name: name.byteCount, digest: digest.byteCount, message: message.byteCount)
+        guard bytes <= young.capacity / 2, message.byteCount <= 65535, digest.byteCount <= 255 else { return }
+        if !young.hasRoom(bytes) { turn() }
+        let entry = CacheHalf.Entry(
+            hash: key.hash, facts: facts, messageCount: UInt16(message.byteCount), qtype: key.qtype,
+            qclass: key.qclass, nameCount: UInt8(name.byteCount), digestCount: UInt8(digest.byteCount),
+            bits: key.bits)
+        _ = young.insert(entry, key, name: name, digest: digest, message: message)
+    }
+
+    /// The young half becomes the old one; the old one is emptied.
+    private mutating func turn() {
+        old.removeAll()
+        swap(&young, &old)
+    }
+}

@@ -1,0 +1,222 @@
+public import Blocklist
+public import Kernel
+public import Wire
+
+/// The DNS engine: a query's bytes in, an `Action` out. It asks nobody and waits for nothing.
+///
+/// Order of a decision: sanity → one question → policy → cache → upstream. A query that has to be asked upstream is parked under
+/// the slot of the exchange that asks; `complete` keeps the reply, and `nextAnswer` writes the parked queries' answers.
+/// Nothing is allocated for a blocked or cached answer. One thread.
+public struct Engine: ~Copyable {
+    /// The last query's qname in lower case, and its header and question.
+    public private(set) var name = Name()
+    public private(set) var query = Query.none
+    /// The last answer in the log's compact form.
+    public private(set) var digest = AnswerDigest()
+    /// Until when nothing is filtered, nanoseconds on the monotonic clock.
+    public var pausedUntil: UInt64 = 0
+
+    private let settings: EngineSettings
+    private let blocked: BlockedAnswer
+    private let seed: UInt64
+    private var policy: PolicySnapshot
+    /// Counts policies, so that a CNAME chain judged by an earlier one is not trusted.
+    private var generation: UInt32 = 0
+    private var lists = ListTexts()
+    private var cache: Cache
+    private var waiting: Waiting
+    private var completion: Completion
+    private var key: QuestionKey
+
+    /// - Parameter slots: of the exchange that asks upstreams.
+    public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
+        self.settings = settings
+        self.policy = policy
+        blocked = BlockedAnswer(blocking: settings.blocking)
+        seed = UInt64.random(in: 1...UInt64.max)
+        cache = Cache(byteCount: settings.cacheBytes)
+        waiting = Waiting(capacity: settings.waiting, slots: slots)
+        completion = Completion(slots: slots)
+        key = QuestionKey(name, query, seed: seed)
+    }
+
+    /// Answers that the cache holds.
+    public var cachedAnswers: Int { cache.count }
+
+    /// Queries that wait for an upstream.
+    public var waitingQueries: Int { waiting.count }
+
+    /// From the next query on, `policy` decides.
+    public mutating func adopt(_ policy: PolicySnapshot) {
+        self.policy = policy
+        generation &+= 1
+        lists = ListTexts()
+    }
+
+    // MARK: A query
+
+    /// Decides over a whole DNS message. An answer is written to the front of `out`, which has room for 65,535 bytes.
+    ///
+    /// - Parameters:
+    ///   - isStream: it came over TCP: no limit to the answer's size.
+    ///   - now: nanoseconds, monotonic.
+    public mutating func handle(
+        _ message: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
+    ) -> Action {
+        digest = AnswerDigest()
+        switch Query.parse(message, name: &name) {
+        case .unanswerable:
+            return .drop
+        case .faulty(let query, let rcode):
+            return .answer(refuse(query, message, rcode, &out))
+        case .query(let query):
+            self.query = query
+        }
+        let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
+        if let answer = refuseKind(question, &out) { return .answer(answer) }
+
+        let isPaused = now < pausedUntil
+        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes)
+        if verdict.action == .block {
+            return .answer(block(verdict, verdict.list == 0 ? .rule : .list, query, question, &out))
+        }
+        key = QuestionKey(name, query, seed: seed)
+        let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
+        guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
+        // A chain that another policy judged, or that was not judged because of a pause, is asked for anew.
+        if hit.facts.hasChain, hit.facts.generation != generation, !isPaused { return .ask }
+        let byteCount = Reply.composeUpstream(
+            &out, query, question: question, message: cache.message(hit), elapsed: seconds &- hit.facts.stored,
+            limit: limit(query, isStream))
+        digest = AnswerDigest(copying: cache.digest(hit))
+        var answer = Answer(byteCount, reason(of: verdict, isPaused), RCode(hit.facts.rcode), verdict)
+        answer.isCached = true
+        answer.isAuthentic = hit.facts.isAuthentic
+        answer.upstream = hit.facts.upstream
+        return .answer(answer)
+    }
+
+    private func limit(_ query: Query, _ isStream: Bool) -> Int {
+        if isStream { return 65535 }
+        return query.hasEDNS ? Int(min(query.udpSize, settings.maximumUDPSize)) : 512
+    }
+
+    private func reason(of verdict: Verdict, _ isPaused: Bool) -> Reason {
+        if isPaused { return .paused }
+        if verdict.action == .forward { return .none }
+        return verdict.list == 0 ? .rule : .list
+    }
+
+    /// FORMERR, NOTIMP, BADVERS: what `Query.parse` says.
+    private mutating func refuse(
+        _ query: Query, _ message: RawSpan, _ rcode: RCode, _ out: inout MutableRawSpan
+    ) -> Answer {
+        self.query = query
+        if rcode != .badVersion { name = Name() }
+        let end = rcode == .badVersion ? query.questionEnd : Query.headerByteCount
+        let question = message.part(Query.headerByteCount, end - Query.headerByteCount)
+        let byteCount = Reply.composeEmpty(
+            &out, query, question: question, rcode: rcode, error: nil, text: RawSpan())
+        return Answer(byteCount, rcode == .formatError ? .malformed : .unsupported, rcode)
+    }
+
+    /// REFUSED: zone transfers, and the classes ANY and NONE.
+    private func refuseKind(_ question: RawSpan, _ out: inout MutableRawSpan) -> Answer? {
+        let isTransfer = query.qtype == RecordType.axfr.code || query.qtype == RecordType.ixfr.code
+        guard isTransfer || query.qclass >= 254 || query.qclass == 0 else { return nil }
+        let byteCount = Reply.composeEmpty(
+            &out, query, question: question, rcode: .refused, error: .notSupported, text: RawSpan())
+        return Answer(byteCount, .refused, .refused)
+    }
+
+    private mutating func block(
+        _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
+    ) -> Answer {
+        let rcode = blocked.rcode(query.qtype)
+        var at = Reply.composeHead(&out, query, question, rcode)
+        at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass)
+        if query.hasEDNS {
+            let place = lists.place(of: verdict.list, in: policy)
+            at = Reply.composeOPT(&out, at: at, query, rcode, .blocked, lists.text(place))
+        }
+        return Answer(at, reason, rcode, verdict)
+    }
+
+    // MARK: Upstream
+
+    /// After `.ask`: keeps the query until its slot completes. `false` when too many wait already: then `fail` it.
+    public mutating func park(_ slot: Int, _ message: RawSpan, _ origin: Origin) -> Bool {
+        let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
+        completion.remember(slot, name, key)
+        return waiting.park(slot, query, question, origin)
+    }
+
+    /// After `.ask`: SERVFAIL with an extended error, when no upstream can be asked.
+    public mutating func fail(_ message: RawSpan, _ reason: Reason, into out: inout MutableRawSpan) -> Answer {
+        let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
+        return fail(query, question, reason, &out)
+    }
+
+    private func fail(_ query: Query, _ question: RawSpan, _ reason: Reason, _ out: inout MutableRawSpan) -> Answer {
+        let error: ExtendedError = reason == .overload ? .other : completion.error
+        let byteCount = Reply.composeEmpty(
+            &out, query, question: question, rcode: .serverFailure, error: error, text: RawSpan())
+        return Answer(byteCount, reason, .serverFailure)
+    }
+
+    /// The upstream's reply to a slot: what ldns admits enters the cache and becomes the answer of `nextAnswer`.
+    ///
+    /// - Parameter upstream: who answered, for the log.
+    public mutating func complete(_ slot: Int, reply: RawSpan, upstream: SocketAddress, now: UInt64) {
+        completion.begin(slot, upstream)
+        name = completion.name(slot)
+        guard completion.admit(reply, name, slot) else { return }
+        let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
+        let isPaused = now < pausedUntil
+        completion.judge(name, policy, isPaused: isPaused)
+        digest = AnswerDigest(message: completion.message)
+        guard completion.facts.ttl > 0, !completion.isBlocked else { return }
+        let facts = Cache.Facts(
+            stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
+            upstream: upstream, isAuthentic: completion.facts.isAuthentic,
+            hasChain: completion.facts.hasChain, generation: isPaused ? generation &- 1 : generation)
+        Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
+    }
+
+    private static func keep(
+        _ cache: inout Cache, _ key: QuestionKey, _ name: borrowing Name, _ facts: Cache.Facts,
+        _ digest: borrowing AnswerDigest, _ completion: borrowing Completion
+    ) {
+        cache.insert(key, name.bytes, facts, digest: digest.bytes, message: completion.message)
+    }
+
+    /// No upstream answered a slot.
+    public mutating func complete(_ slot: Int, failure: ExtendedError) {
+        completion.begin(slot, .none)
+        name = completion.name(slot)
+        digest = AnswerDigest()
+        completion.error = failure
+    }
+
+    /// Writes the answer of the next query that waited for the completed slot; `name`, `query` and `digest` are its.
+    public mutating func nextAnswer(into out: inout MutableRawSpan) -> (origin: Origin, answer: Answer)? {
+        guard let parked = waiting.take(completion.slot) else { return nil }
+        query = parked.query
+        let question = unsafe parked.question.span.bytes.part(0, parked.questionByteCount)
+        guard completion.isAdmitted else {
+            return (parked.origin, fail(query, question, .failed, &out))
+        }
+        if completion.isBlocked {
+            return (parked.origin, block(completion.verdict, .cname, query, question, &out))
+        }
+        let byteCount = Reply.composeUpstream(
+            &out, query, question: question, message: completion.message, elapsed: 0,
+            limit: limit(query, parked.origin.isStream))
+        var answer = Answer(
+            byteCount, reason(of: completion.verdict, completion.isPaused), RCode(completion.facts.rcode),
+            completion.verdict)
+        answer.isAuthentic = completion.facts.isAuthentic
+        answer.upstream = completion.upstream
+        return (parked.origin, answer)
+    }
+}

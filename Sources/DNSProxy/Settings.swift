@@ -1,0 +1,49 @@
+public import Wire
+
+/// How the engine answers; fixed while it runs.
+public struct EngineSettings: Sendable {
+    public var blocking: Blocking
+    /// Bytes of the cache.
+    public var cacheBytes: Int
+    /// The largest answer over UDP in bytes, however much the client offers.
+    public var maximumUDPSize: UInt16
+    /// Queries that may wait for an upstream.
+    public var waiting: Int
+
+    public init(
+        blocking: Blocking = Blocking(), cacheBytes: Int = 8 << 20, maximumUDPSize: UInt16 = 1232, waiting: Int = 8192
+    ) {
+        self.blocking = blocking
+        self.cacheBytes = cacheBytes
+        self.maximumUDPSize = maximumUDPSize
+        self.waiting = waiting
+    }
+}
+
+/// What a blocked name is answered with.
+public struct Blocking: Sendable, Equatable {
+    public enum Mode: String, Sendable, CaseIterable {
+        /// A `0.0.0.0`, AAAA `::`, other types NODATA.
+        case null
+        /// NXDOMAIN with SOA.
+        case nxdomain
+        /// NOERROR without an answer, with SOA.
+        case nodata
+        /// REFUSED.
+        case refused
+        /// Addresses of one's own, for instance of a page that explains; a family without one is NODATA.
+        case custom
+    }
+
+    public var mode: Mode
+    /// Seconds, of the answer and of its SOA.
+    public var ttl: UInt32
+    /// For `custom`.
+    public var addresses: [IPAddress]
+
+    public init(mode: Mode = .null, ttl: UInt32 = 10, addresses: [IPAddress] = []) {
+        self.mode = mode
+        self.ttl = ttl
+        self.addresses = addresses
+    }
+}

@@ -1,0 +1,38 @@
+/// A fixed number of values that cannot be copied, made once and used in place. Out of bounds is a trap.
+@safe
+struct Slots<Element: ~Copyable>: ~Copyable {
+    private let base: UnsafeMutablePointer<Element>
+    let count: Int
+
+    init<Failure: Error>(count: Int, _ make: (Int) throws(Failure) -> Element) throws(Failure) {
+        self.count = count
+        unsafe base = .allocate(capacity: count)
+        var made = 0
+        do {
+            while made < count {
+                unsafe (base + made).initialize(to: try make(made))
+                made += 1
+            }
+        } catch {
+            unsafe base.deinitialize(count: made)
+            unsafe base.deallocate()
+            throw error
+        }
+    }
+
+    deinit {
+        unsafe base.deinitialize(count: count)
+        unsafe base.deallocate()
+    }
+
+    subscript(index: Int) -> Element {
+        unsafeAddress {
+            precondition(index >= 0 && index < count)
+            return unsafe UnsafePointer(base + index)
+        }
+        unsafeMutableAddress {
+            precondition(index >= 0 && index < count)
+            return unsafe base + index
+        }
+    }
+}

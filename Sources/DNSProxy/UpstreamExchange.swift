@@ -1,0 +1,321 @@
+import Glibc
+public import Kernel
+public import Wire
+
+/// Everything between "not in the cache" and "a reply we believe": asks the upstream servers over sockets of its own,
+/// joins identical questions, checks what comes back, retries, goes to the next server, and to TCP where it must.
+///
+/// The caller gives it the events of its poller (`ready`), lets time pass (`expire`), and takes what is done
+/// (`nextCompletion`) until there is nothing. One thread; no lock; no allocation for a question that goes over UDP.
+public struct UpstreamExchange: ~Copyable {
+    /// Why a question has no reply.
+    public enum Failure: UInt8, Sendable, Equatable {
+        /// Nothing believable came within `totalTime`.
+        case timeout
+        /// The servers' hosts answer that nobody listens.
+        case refused
+        /// There is no way to the servers.
+        case unreachable
+        /// The servers answered with errors that hold no question.
+        case serverFailure
+        /// The list of servers is empty.
+        case noServers
+    }
+
+    /// A question that is done. Its slot is free for another from the next call of `nextCompletion` on.
+    public struct Completion: Sendable, Equatable {
+        public enum Outcome: Sendable, Equatable {
+            /// `reply` holds a message of so many bytes.
+            case reply(byteCount: Int)
+            case failed(Failure)
+        }
+
+        public let slot: Int
+        public let outcome: Outcome
+        /// Who answered.
+        public let server: SocketAddress?
+        /// Whether the reply came over TCP.
+        public let isStream: Bool
+        /// Nanoseconds since the answered message was sent; of a failure, since the question was asked.
+        public let latency: UInt64
+    }
+
+    /// What has happened since the start; integers that only grow.
+    public struct Counters: Sendable, Equatable {
+        /// Questions asked, and those of them that joined another in flight.
+        public var questions: UInt64 = 0
+        public var joined: UInt64 = 0
+        /// Messages sent and datagrams and TCP messages received.
+        public var sent: UInt64 = 0
+        public var received: UInt64 = 0
+        /// Messages sent because an earlier one brought nothing usable.
+        public var retries: UInt64 = 0
+        /// Questions that failed, with `Failure.timeout` and with another.
+        public var timeouts: UInt64 = 0
+        public var failures: UInt64 = 0
+        /// Messages not believed: wrong ID, question, case or shape.
+        public var rejected: UInt64 = 0
+        /// Messages sent over TCP.
+        public var tcp: UInt64 = 0
+        /// Questions refused because the table was full.
+        public var overflow: UInt64 = 0
+    }
+
+    /// At most this many servers are used.
+    public static let maximumServers = 16
+    /// A question fails after this many nanoseconds.
+    public static let totalTime: UInt64 = 5_000_000_000
+    /// A message over TCP has at least this many nanoseconds, the handshake included.
+    static let streamTime: UInt64 = 1_500_000_000
+    /// Datagrams looked at in one call of `nextCompletion`: a flood cannot hold the thread.
+    static let datagramsPerCall = 256
+
+    var servers: [UpstreamServer] = []
+    var sockets: UpstreamSockets
+    var streams: UpstreamStreams
+    var table: UpstreamTable
+    var deadlines: UpstreamDeadlines
+    var random = UpstreamRandom()
+    /// The slot of each ID in flight.
+    var slotOfID: [UInt16]
+    var failed: [Int32]
+    /// The slot of the last completion, released by the next call.
+    private var finished = -1
+    var buffer: [UInt8]
+    private var replyCount = 0
+    private let seed: UInt64
+    public internal(set) var counters = Counters()
+
+    static let noSlot = UInt16.max
+
+    /// - Parameters:
+    ///   - servers: in order of preference; the first `maximumServers` are used.
+    ///   - mark: `SO_MARK` of every socket, so that what webtun sends is not captured; 0 sets none.
+    ///   - owner: the high half of this exchange's tags in the poller.
+    ///   - capacity: questions in flight at most, 1 to 16384.
+    /// - Throws: `KernelError` when sockets cannot be made or marked (the mark needs CAP_NET_ADMIN).
+    public init(
+        servers: [SocketAddress], mark: UInt32, poller: borrowing Poller, owner: UInt32, capacity: Int = 4096
+    ) throws(KernelError) {
+        precondition((1...16384).contains(capacity))
+        let probe = UpstreamSockets.open(
+            CInt(SOCK_DGRAM.rawValue), to: SocketAddress(IPAddress(v4: 0x7f00_0001), port: 9), mark: mark)
+        let action = "open a UDP socket with SO_MARK 0x\(String(mark, radix: 16)) (needs CAP_NET_ADMIN)"
+        _ = try Descriptor(probe, action)
+        sockets = UpstreamSockets(mark: mark, owner: owner, servers: UpstreamExchange.maximumServers)
+        streams = UpstreamStreams(mark: mark, owner: owner, base: UpstreamSockets.capacity)
+        table = UpstreamTable(capacity: capacity)
+        deadlines = UpstreamDeadlines(capacity: capacity)
+        slotOfID = Array(repeating: UpstreamExchange.noSlot, count: 65536)
+        failed = []
+        failed.reserveCapacity(capacity)
+        buffer = Array(repeating: 0, count: 65535)
+        seed = random.next()
+        self.servers = servers.prefix(UpstreamExchange.maximumServers).map(UpstreamServer.init)
+    }
+
+    /// The servers in use, in order of preference.
+    public var serverAddresses: [SocketAddress] { servers.map(\.address) }
+
+    /// Questions in flight.
+    public var inFlight: Int { table.inFlight }
+
+    /// The message of the last completion, valid until the next call.
+    public var reply: RawSpan {
+        @_lifetime(borrow self)
+        get { unsafe buffer.span.bytes.extracting(first: replyCount) }
+    }
+
+    /// The first `count` bytes received.
+    @_lifetime(borrow self)
+    func message(_ count: Int) -> RawSpan {
+        unsafe buffer.span.bytes.extracting(first: count)
+    }
+
+    /// Uses another list of servers from now on. What is known of a server that stays is kept; questions in flight are
+    /// asked again, and a reply from a server of the old list is still believed.
+    public mutating func setServers(_ list: [SocketAddress], now: UInt64, poller: borrowing Poller) {
+        if list.prefix(UpstreamExchange.maximumServers).elementsEqual(servers.map(\.address)) { return }
+        let known = servers
+        servers = list.prefix(UpstreamExchange.maximumServers).map { address in
+            var server = known.first { $0.address == address } ?? UpstreamServer(address)
+            server.probeSocket = -1
+            return server
+        }
+        sockets.retireAll()
+        streams.orphanAll()
+        for slot in table.slots.indices where table.slots[slot].isInFlight {
+            for index in 0..<UpstreamSlot.attempts { table.slots[slot].attempts[index].server = -1 }
+            table.slots[slot].asked = 0
+            table.slots[slot].spent = 0
+            table.slots[slot].plainServer = -1
+            askNext(slot, now: now, poller: poller)
+        }
+    }
+
+    /// Starts a question, or joins an identical one in flight.
+    ///
+    /// - Parameters:
+    ///   - dnssecOK, checkingDisabled: EDNS DO and header CD of the query; questions that differ in them are not joined.
+    ///   - now: `Clock.monotonic`.
+    /// - Returns: its slot, which comes back in one `Completion` for all who joined; -1 when the table is full.
+    public mutating func ask(
+        _ name: borrowing Name, qtype: UInt16, qclass: UInt16, dnssecOK: Bool, checkingDisabled: Bool, now: UInt64,
+        poller: borrowing Poller
+    ) -> Int {
+        counters.questions += 1
+        var question = UpstreamQuestion()
+        question.name = copy name
+        question.qtype = qtype
+        question.qclass = qclass
+        question.dnssecOK = dnssecOK
+        question.checkingDisabled = checkingDisabled
+        let hash = question.hash(seed: seed)
+        let same = table.find(question, hash: hash)
+        if same >= 0 {
+            counters.joined += 1
+            return same
+        }
+        for index in 0..<4 { question.capitals[index] = random.next() }
+        let slot = table.insert(question, hash: hash)
+        guard slot >= 0 else {
+            counters.overflow += 1
+            return -1
+        }
+        table.slots[slot].started = now
+        askNext(slot, now: now, poller: poller)
+        if table.slots[slot].isInFlight { probe(slot, now: now, poller: poller) }
+        return slot
+    }
+
+    /// A descriptor of this exchange is ready: `index` is the low half of its tag.
+    public mutating func ready(index: UInt32, _ ready: Poller.Interest, now: UInt64, poller: borrowing Poller) {
+        let index = Int(index)
+        if index < UpstreamSockets.capacity {
+            sockets.noteReadable(index)
+            return
+        }
+        let stream = index - UpstreamSockets.capacity
+        guard stream < UpstreamStreams.capacity, streams.entries[stream].number >= 0 else { return }
+        if ready.contains(.write) || !streams.entries[stream].isConnected {
+            let result = streams.flush(stream, poller: poller)
+            if result < 0 { return streamFailed(stream, code: CInt(-result), now: now, poller: poller) }
+        }
+        streams.noteReadable(stream)
+    }
+
+    /// Lets time pass up to `now`: asks again, gives up, closes idle connections.
+    public mutating func expire(now: UInt64, poller: borrowing Poller) {
+        while let time = deadlines.firstTime, time <= now, let slot = deadlines.first {
+            timeOut(slot, now: now, poller: poller)
+        }
+        streams.closeIdle(now: now)
+    }
+
+    /// When `expire` has something to do, in nanoseconds of `Clock.monotonic`; `nil`: nothing is awaited.
+    public func nextDeadline() -> UInt64? {
+        guard let first = deadlines.firstTime else { return streams.nextDeadline }
+        return min(first, streams.nextDeadline ?? .max)
+    }
+
+    /// The next question that is done; `nil` when there is none for now. Call it until `nil` after every `ask`, `ready`,
+    /// `expire` and `setServers`.
+    public mutating func nextCompletion(now: UInt64, poller: borrowing Poller) -> Completion? {
+        if finished >= 0 {
+            table.release(finished)
+            finished = -1
+        }
+        var left = UpstreamExchange.datagramsPerCall
+        while left > 0 {
+            left -= 1
+            if let slot = failed.popLast().map(Int.init) {
+                finished = slot
+                let latency = now &- table.slots[slot].started
+                let failure = table.slots[slot].failure
+                if failure == .timeout { counters.timeouts += 1 } else { counters.failures += 1 }
+                return Completion(
+                    slot: slot, outcome: .failed(failure), server: nil, isStream: false, latency: latency)
+            }
+            var done: Completion?
+            if let index = sockets.firstReadable {
+                let count = sockets.receive(index, into: &buffer)
+                if count >= 0 {
+                    done = receive(count, via: index, isStream: false, now: now, poller: poller)
+                } else {
+                    sockets.clearReadable()
+                    if count != -Int(EAGAIN) { socketFailed(index, code: CInt(-count), now: now, poller: poller) }
+                }
+            } else if let index = streams.firstReadable {
+                let count = streams.receive(index, into: &buffer)
+                if count >= 0 {
+                    done = receive(count, via: index, isStream: true, now: now, poller: poller)
+                } else {
+                    streams.clearReadable(index)
+                    if count != -Int(EAGAIN) { streamFailed(index, code: CInt(-count), now: now, poller: poller) }
+                }
+            } else {
+                return nil
+            }
+            if let done {
+                finished = done.slot
+                if case .reply(let byteCount) = done.outcome { replyCount = byteCount }
+                return done
+            }
+        }
+        return nil
+    }
+
+    // MARK: - Sending
+
+    /// Sends a question to a server. A probe leaves the slot's time as it is. Returns whether an answer may come.
+    mutating func send(
+        _ slot: Int, server: Int, isStream: Bool = false, edns: Bool, isProbe: Bool = false, now: UInt64,
+        poller: borrowing Poller
+    ) -> Bool {
+        let address = servers[server].address
+        let via =
+            isStream
+            ? streams.take(server: server, address: address, now: now, poller: poller)
+            : sockets.take(server: server, address: address, now: now, random: &random, poller: poller)
+        guard via >= 0 else { return noteUnsent(slot, server, isStream, code: CInt(-via), now: now) }
+        var attempt = UpstreamAttempt(via: via, server: server, isStream: isStream, edns: edns, sentAt: now)
+        attempt.id = freshID()
+        attempt.randomCase = !isStream && servers[server].usesRandomCase(at: now)
+        attempt.isReused = isStream && streams.entries[via].isConnected
+        var room = InlineArray<282, UInt8>(repeating: 0)
+        var span = room.mutableSpan
+        var message = unsafe span.mutableBytes
+        let count = table.slots[slot].question.compose(
+            into: &message, id: attempt.id, edns: edns, randomCase: attempt.randomCase)
+        let bytes = unsafe room.span.bytes.extracting(first: count)
+        let result =
+            isStream ? streams.send(via, bytes, now: now, poller: poller) : sockets.send(via, bytes)
+        // What the kernel has no room for now is lost like any datagram.
+        if result < 0, result != -Int(EAGAIN), result != -Int(ENOBUFS) {
+            if isStream {
+                streamFailed(via, code: CInt(-result), now: now, poller: poller)
+            } else {
+                sockets.retire(via)
+            }
+            return noteUnsent(slot, server, isStream, code: CInt(-result), now: now)
+        }
+        counters.sent += 1
+        if isStream { counters.tcp += 1 }
+        add(attempt, to: slot, isProbe: isProbe, now: now)
+        return true
+    }
+
+    private mutating func noteUnsent(_ slot: Int, _ server: Int, _ isStream: Bool, code: CInt, now: UInt64) -> Bool {
+        table.slots[slot].failure = code == ECONNREFUSED ? .refused : .unreachable
+        table.slots[slot].spent |= 1 << UInt32(server)
+        if !isStream { servers[server].noteUnreachable(now: now) }
+        return false
+    }
+
+    private mutating func freshID() -> UInt16 {
+        while true {
+            let id = UInt16(truncatingIfNeeded: random.next())
+            if slotOfID[Int(id)] == UpstreamExchange.noSlot { return id }
+        }
+    }
+}

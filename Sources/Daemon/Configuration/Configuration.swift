@@ -1,0 +1,128 @@
+public import Kernel
+public import Wire
+
+/// How webtun is set up: the keys of `webtun.toml`, each with a value and the place it comes from.
+///
+/// A value; any thread. `Configuration()` holds the defaults, `load` reads a file and the command line over them.
+public struct Configuration: Sendable, Equatable {
+    public enum Backend: String, Sendable, CaseIterable { case auto, link, route }
+    public enum Mode: String, Sendable, CaseIterable { case dns }
+    public enum Failing: String, Sendable, CaseIterable { case open, closed }
+    public enum BlockingMode: String, Sendable, CaseIterable { case null, nxdomain, nodata, refused, custom }
+
+    /// `[capture]`: which packets webtun sees.
+    public struct Capture: Sendable, Equatable {
+        public var backend = Backend.auto
+        public var mode = Mode.dns
+        /// Links whose outgoing queries are captured, `*` and `?` as in the shell; empty: every link but
+        /// the loopback, the served, and parts of a bridge or bond.
+        public var links: [String] = []
+        /// Links whose incoming queries, those of clients behind this machine, are captured.
+        public var serve: [String] = []
+        /// `SO_MARK` of webtun's own sockets.
+        public var mark: UInt32 = 0x7774_0001
+        /// Routing table of the back end `route`.
+        public var table: UInt32 = 7774
+        public var fail = Failing.closed
+    }
+
+    /// `[tunnel]`: the TUN device.
+    public struct Tunnel: Sendable, Equatable {
+        public var name = "webtun0"
+        public var address = IPAddress(v4: 0x0a01_0001)
+        public var peer = IPAddress(v4: 0x0a01_0002)
+        public var address6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 1)
+        public var peer6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 2)
+        /// Bytes.
+        public var mtu: UInt32 = 1500
+    }
+
+    /// `[dns]`: what is answered, and who is asked.
+    public struct DNS: Sendable, Equatable {
+        /// Empty: the servers the machine uses.
+        public var upstream: [SocketAddress] = []
+        public var blockingMode = BlockingMode.null
+        /// For the blocking mode `custom`.
+        public var blockingAddresses: [IPAddress] = []
+        /// Seconds.
+        public var blockingTTL: UInt32 = 10
+        public var cacheBytes = 8 << 20
+        /// Seconds.
+        public var minTTL: UInt32 = 0
+        public var maxTTL: UInt32 = 86_400
+        public var listenerPort: UInt16 = 53_535
+        public var tcpIdleSeconds: UInt32 = 10
+        public var tcpConnections = 256
+    }
+
+    /// `[log]`: the query log.
+    public struct Log: Sendable, Equatable {
+        public var enabled = true
+        /// Memory between the packet thread and the writer.
+        public var ringBytes = 4 << 20
+        /// Seconds; 0: no limit.
+        public var maxAge: UInt64 = 90 * 86_400
+        /// Bytes of `querylog.db`; 0: no limit.
+        public var maxBytes: UInt64 = 1 << 30
+    }
+
+    /// `[lists]`
+    public struct Lists: Sendable, Equatable {
+        /// The folder whose lists are loaded on the first run; empty: none.
+        public var starter = "/usr/share/webtun/blocklists"
+    }
+
+    /// Where a value comes from.
+    public enum Origin: Sendable, Equatable, CustomStringConvertible {
+        case builtIn
+        case file(String, line: Int)
+        /// The option as the user wrote it, for instance `--upstream`.
+        case option(String)
+
+        public var description: String {
+            switch self {
+            case .builtIn: "default"
+            case .file(let path, let line): "\(path):\(line)"
+            case .option(let name): name
+            }
+        }
+    }
+
+    public var capture = Capture()
+    public var tunnel = Tunnel()
+    public var dns = DNS()
+    public var log = Log()
+    public var lists = Lists()
+    /// By key, for instance `dns.blocking_ttl`; absent: built in.
+    private(set) var origins: [String: Origin] = [:]
+
+    /// The defaults.
+    public init() {}
+
+    public func origin(of key: String) -> Origin { origins[key] ?? .builtIn }
+
+    mutating func set(_ setting: Setting, to value: ConfigurationValue, from origin: Origin) -> String? {
+        if let problem = setting.assign(&self, value) { return problem }
+        origins[setting.key] = origin
+        return nil
+    }
+}
+
+/// What is wrong with a configuration: every problem found, each with its place. Nothing of it is in force.
+public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+    public struct Problem: Equatable, Sendable, CustomStringConvertible {
+        /// `etc/webtun.toml:12` or an option.
+        public let place: String
+        /// The key, when there is one.
+        public let key: String?
+        public let reason: String
+
+        public var description: String {
+            key.map { "\(place): \($0): \(reason)" } ?? "\(place): \(reason)"
+        }
+    }
+
+    public let problems: [Problem]
+
+    public var description: String { problems.map(\.description).joined(separator: "\n") }
+}

@@ -1,0 +1,88 @@
+import Kernel
+import Wire
+
+extension Configuration {
+    /// Every key, in the order of `etc/webtun.toml`.
+    public static let settings: [Setting] = [
+        .choice("capture.backend", \.capture.backend),
+        .choice("capture.mode", \.capture.mode),
+        .links("capture.links", \.capture.links),
+        .links("capture.serve", \.capture.serve),
+        .integer("capture.mark", \.capture.mark, 1...UInt32.max, hexadecimal: true),
+        .integer("capture.table", \.capture.table, 1...UInt32.max),
+        .choice("capture.fail", \.capture.fail),
+
+        .text(
+            "tunnel.name", \.tunnel.name, wanted: "the name of a link, at most 15 characters",
+            parse: { LinkName.isValid($0) && !$0.contains("%") ? $0 : nil }, print: \.self),
+        .address("tunnel.address", \.tunnel.address, isIPv6: false),
+        .address("tunnel.peer", \.tunnel.peer, isIPv6: false),
+        .address("tunnel.address6", \.tunnel.address6, isIPv6: true),
+        .address("tunnel.peer6", \.tunnel.peer6, isIPv6: true),
+        // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
+        .integer("tunnel.mtu", \.tunnel.mtu, 1280...65_535),
+
+        .texts(
+            "dns.upstream", \.dns.upstream, wanted: "an address with or without port, like \"192.0.2.53:53\"",
+            parse: {
+                guard let server = SocketAddress($0, defaultPort: 53), !server.address.isUnspecified,
+                    !server.address.isMulticastOrBroadcast
+                else { return nil }
+                return server
+            }, print: { $0.port == 53 ? $0.address.description : $0.description }),
+        .choice("dns.blocking_mode", \.dns.blockingMode),
+        .texts(
+            "dns.blocking_addresses", \.dns.blockingAddresses, wanted: "an IPv4 or IPv6 address",
+            parse: { IPAddress($0) }, print: \.description),
+        .integer("dns.blocking_ttl", \.dns.blockingTTL, 0...604_800),
+        .integer("dns.cache_bytes", \.dns.cacheBytes, 65_536...(4 << 30)),
+        .integer("dns.min_ttl", \.dns.minTTL, 0...3600),
+        .integer("dns.max_ttl", \.dns.maxTTL, 1...604_800),
+        .integer("dns.listener_port", \.dns.listenerPort, 1...65_535),
+        .integer("dns.tcp_idle_seconds", \.dns.tcpIdleSeconds, 1...3600),
+        .integer("dns.tcp_connections", \.dns.tcpConnections, 1...65_536),
+
+        .flag("log.enabled", \.log.enabled),
+        .integer("log.ring_bytes", \.log.ringBytes, 65_536...(1 << 30)),
+        .text(
+            "log.max_age", \.log.maxAge, wanted: "a time like \"12h\" or \"90d\", or \"0\" for no limit",
+            parse: { $0 == "0" ? 0 : Seconds.parse($0) }, print: { $0 == 0 ? "0" : Seconds.print($0) }),
+        .integer("log.max_bytes", \.log.maxBytes, 0...(1 << 50)),
+
+        .text(
+            "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
+            parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
+    ]
+
+    static let settingsByKey = Dictionary(uniqueKeysWithValues: settings.map { ($0.key, $0) })
+    static let tables = Set(settings.map { String($0.key.prefix { $0 != "." }) })
+
+    /// What does not go together, each as the key to blame and the reason.
+    func conflicts() -> [(key: String, reason: String)] {
+        var found: [(String, String)] = []
+        if tunnel.address == tunnel.peer { found.append(("tunnel.peer", "must differ from tunnel.address")) }
+        if tunnel.address6 == tunnel.peer6 { found.append(("tunnel.peer6", "must differ from tunnel.address6")) }
+        if dns.blockingMode == .custom && dns.blockingAddresses.isEmpty {
+            found.append(("dns.blocking_mode", "\"custom\" needs dns.blocking_addresses"))
+        }
+        if dns.blockingMode != .custom && !dns.blockingAddresses.isEmpty {
+            found.append(("dns.blocking_addresses", "needs dns.blocking_mode = \"custom\""))
+        }
+        for isIPv6 in [false, true] where dns.blockingAddresses.count(where: { $0.isIPv6 == isIPv6 }) > 1 {
+            found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
+        }
+        if dns.minTTL > dns.maxTTL { found.append(("dns.min_ttl", "must not be above dns.max_ttl, \(dns.maxTTL)")) }
+        for server in dns.upstream
+        where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
+            found.append(("dns.upstream", "\(server.address) is webtun's own address"))
+        }
+        for link in capture.serve where capture.links.contains(link) {
+            found.append(("capture.serve", "\"\(link)\" is in capture.links too"))
+        }
+        for (key, links) in [("capture.links", capture.links), ("capture.serve", capture.serve)] {
+            if links.contains(tunnel.name) { found.append((key, "\"\(tunnel.name)\" is webtun's own device")) }
+            if links.contains("lo") { found.append((key, "the loopback link cannot be captured")) }
+        }
+        return found.map { (key: $0.0, reason: $0.1) }
+    }
+}

@@ -1,0 +1,48 @@
+/// What the daemon tells of itself.
+public struct DaemonStatus: Codable, Sendable, Equatable {
+    public var version: String
+    public var pid: Int32
+    /// Seconds since it began to filter.
+    public var uptime: UInt64
+    /// Whether a query sent now by a captured link would be decided by the lists and rules.
+    public var filtering: Bool
+    /// Why not, or what else is wrong, in sentences.
+    public var problems: [String]
+    /// The capture back end in use: `link` or `route`.
+    public var capture: String
+    public var mode: String
+    /// `open` or `closed`.
+    public var fail: String
+    /// The links that are captured now.
+    public var links: [String]
+    /// The links whose clients are captured now.
+    public var serve: [String]
+    /// Blocked and allowed names in force.
+    public var names: Int
+    public var upstreams: [String]
+    /// Microseconds since 1970 in UTC; -1: until resumed; nil: not paused.
+    public var pausedUntil: Int64?
+    public var counters: Counters
+
+    /// All since the start.
+    public struct Counters: Codable, Sendable, Equatable {
+        public var queries: UInt64 = 0
+        public var blocked: UInt64 = 0
+        /// Answered from the cache.
+        public var cached: UInt64 = 0
+        /// Asked of an upstream.
+        public var forwarded: UInt64 = 0
+        /// Answered SERVFAIL because no upstream answered.
+        public var failed: UInt64 = 0
+        /// Packets that were no proper query.
+        public var malformed: UInt64 = 0
+        public var droppedLogRows: UInt64 = 0
+
+        public init() {}
+    }
+
+    public struct Cache: Codable, Sendable, Equatable {
+        public var bytes: Int
+        public var answers: Int
+    }
+}

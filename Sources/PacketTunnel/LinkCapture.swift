@@ -1,0 +1,159 @@
+import CTunnel
+import Kernel
+import Synchronization
+
+/// The `link` back end: BPF programs on the TCX hooks of the links take DNS to the TUN, one on the TUN's ingress brings
+/// answers back. Nothing else of the system is changed; when the process ends, however, the kernel takes the programs off.
+///
+/// Any thread. The links are those of the network namespace of the thread that calls `attach`.
+public final class LinkCapture: Capture {
+    private let tun: (name: String, ifindex: UInt32)
+    private let selection: LinkSelection
+    private let programs: LinkPrograms
+    public let addresses = AddressBook()
+
+    private struct Attached {
+        var hasEther: Bool
+        var served: Bool
+        var attachment: LinkPrograms.Attachment?
+        var problem: String?
+    }
+
+    private struct State {
+        var back: LinkPrograms.Attachment?
+        var table = LinkTable()
+        var links: [UInt32: Attached] = [:]
+        var follower: LinkFollower?
+        /// Why the links could not be looked at.
+        var problem: String?
+    }
+
+    private let current = Mutex(State())
+
+    /// Loads the programs; captures nothing yet.
+    public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
+        guard LinkCapture.isSupported else { throw .noTCX }
+        self.tun = (tun.name, tun.ifindex)
+        selection = LinkSelection(request)
+        programs = try LinkPrograms(tun: tun.ifindex, mark: request.mark)
+    }
+
+    /// Whether the kernel has TCX (Linux 6.6).
+    public static var isSupported: Bool { ctunnel_tcx() == 0 || ctunnel_tcx() == -1 }
+
+    public func attach() throws(CaptureError) {
+        let result = current.withLock { state -> Result<Void, CaptureError> in
+            guard state.follower == nil else { return .success(()) }
+            do {
+                state.back = try programs.attach(.tunIngress, to: tun.ifindex, "attach to \(tun.name)")
+                // Events first, then the state they change.
+                state.follower = try LinkFollower(groups: LinkCapture.events) { [weak self] in self?.refresh() }
+                try reconcile(&state)
+                return .success(())
+            } catch let error as CaptureError {
+                return .failure(error)
+            } catch let error as KernelError {
+                return .failure(.from(error))
+            } catch {
+                return .failure(.programRefused("\(error)", log: ""))
+            }
+        }
+        if case .failure(let error) = result {
+            detach()
+            throw error
+        }
+    }
+
+    private static let events = UInt32(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+
+    public func follow() async throws {
+        guard let follower = current.withLock({ $0.follower }) else { return }
+        await withTaskCancellationHandler {
+            await follower.finished()
+        } onCancel: {
+            follower.signal()
+        }
+        try Task.checkCancellation()
+    }
+
+    public func detach() {
+        let follower = current.withLock { state in
+            defer { state.follower = nil }
+            return state.follower
+        }
+        follower?.stop()
+        current.withLock { state in
+            state.links = [:]
+            state.back = nil
+            state.table = LinkTable()
+        }
+    }
+
+    /// Looks at the links anew.
+    private func refresh() {
+        current.withLock { state in
+            guard state.follower != nil else { return }
+            do {
+                try reconcile(&state)
+                state.problem = nil
+            } catch {
+                state.problem = "\(error)"
+            }
+        }
+    }
+
+    /// Makes the attachments what the links of this moment want.
+    private func reconcile(_ state: inout State) throws {
+        var netlink = try NetlinkSocket()
+        let table = try LinkTable(&netlink)
+        var links: [UInt32: Attached] = [:]
+        for link in table.links {
+            let served = selection.serves(link)
+            guard served || selection.captures(link) else { continue }
+            if let known = state.links[link.ifindex], known.served == served, known.hasEther == link.hasEther,
+                known.attachment?.ifindex == link.ifindex
+            {
+                links[link.ifindex] = known
+            } else {
+                links[link.ifindex] = take(link, served: served)
+            }
+        }
+        state.links = links
+        state.table = table
+        addresses.publish(table.addressTable(served: selection.serves))
+    }
+
+    private func take(_ link: LinkTable.Link, served: Bool) -> Attached {
+        var attached = Attached(hasEther: link.hasEther, served: served)
+        guard link.type != UInt16(CTUNNEL_INFINIBAND) else {
+            attached.problem = "InfiniBand links cannot be captured by `link`"
+            return attached
+        }
+        let program: LinkPrograms.Name =
+            served ? (link.hasEther ? .ingressEther : .ingressBare) : (link.hasEther ? .egressEther : .egressBare)
+        do {
+            attached.attachment = try programs.attach(program, to: link.ifindex, "attach to \(link.name)")
+        } catch {
+            attached.problem = "\(error)"
+        }
+        return attached
+    }
+
+    public var state: CaptureState {
+        current.withLock { state in
+            let links = state.table.links.compactMap { link -> CaptureState.Link? in
+                guard let attached = state.links[link.ifindex] else { return nil }
+                return CaptureState.Link(
+                    name: link.name, ifindex: link.ifindex, served: attached.served,
+                    captured: attached.attachment?.ifindex == link.ifindex, active: link.isActive,
+                    problem: attached.problem)
+            }
+            var problem = state.problem
+            if state.back?.ifindex != tun.ifindex { problem = "the capture is not attached to \(tun.name)" }
+            return CaptureState(
+                backEnd: .link, links: links, missing: selection.missing(in: state.table), problem: problem)
+        }
+    }
+
+    public var counters: CaptureCounters { programs.counters }
+}

@@ -1,0 +1,117 @@
+import CTunnel
+import Glibc
+import Kernel
+import Wire
+
+/// The machine's links and their addresses at one moment.
+struct LinkTable: Equatable {
+    struct Link: Equatable {
+        var name: String
+        var ifindex: UInt32
+        /// `ARPHRD_*`.
+        var type: UInt16
+        var isUp: Bool
+        /// A port of a bridge, bond or team: what it sends, the master has sent. (A VRF is no such master.)
+        var isPort: Bool
+        var addresses: [Address] = []
+
+        /// Whether packets have an Ethernet header.
+        var hasEther: Bool { type == UInt16(CTUNNEL_ETHER) }
+        var isLoopback: Bool { type == UInt16(CTUNNEL_LOOPBACK) }
+        /// Up, with an address of more than link scope.
+        var isActive: Bool { isUp && addresses.contains { !$0.address.isLinkLocal && !$0.address.isLoopback } }
+    }
+
+    struct Address: Equatable {
+        var address: IPAddress
+        /// Of the prefix that is on the link.
+        var length: Int
+    }
+
+    /// By ifindex, ascending.
+    var links: [Link] = []
+
+    init() {}
+
+    /// Asks the kernel.
+    init(_ netlink: inout NetlinkSocket) throws(KernelError) {
+        var found: [Link] = []
+        try netlink.dump(
+            NetlinkMessage(RTM_GETLINK, flags: NLM_F_DUMP, header: ifinfomsg()), "list the links"
+        ) { reply in
+            if reply.type == RTM_NEWLINK, let link = Link(reply) { found.append(link) }
+        }
+        var at: [UInt32: Int] = [:]
+        for (index, link) in found.enumerated() { at[link.ifindex] = index }
+        try netlink.dump(
+            NetlinkMessage(RTM_GETADDR, flags: NLM_F_DUMP, header: ifaddrmsg()), "list the addresses"
+        ) { reply in
+            guard reply.type == RTM_NEWADDR, let index = at[reply.header(4, UInt32.self)] else { return }
+            let attributes = reply.attributes(after: MemoryLayout<ifaddrmsg>.size)
+            guard let address = attributes.address(IFA_LOCAL) ?? attributes.address(IFA_ADDRESS) else { return }
+            found[index].addresses.append(Address(address: address, length: Int(reply.header(1, UInt8.self))))
+        }
+        links = found.sorted { $0.ifindex < $1.ifindex }
+    }
+
+    /// The table for the log: addresses of all links, prefixes of the served ones.
+    func addressTable(served: (Link) -> Bool) -> AddressTable {
+        var table = AddressTable()
+        for link in links where !link.isLoopback {
+            let isServed = served(link)
+            for address in link.addresses {
+                let whole = address.address.byteCount * 8
+                table.add(address.address, length: whole, ifindex: link.ifindex)
+                if isServed { table.add(address.address, length: address.length, ifindex: link.ifindex) }
+            }
+        }
+        return table
+    }
+}
+
+extension LinkTable.Link {
+    /// Reads an `RTM_NEWLINK`.
+    init?(_ reply: NetlinkReply) {
+        let attributes = reply.attributes(after: MemoryLayout<ifinfomsg>.size)
+        guard let name = attributes.text(IFLA_IFNAME) else { return nil }
+        self.name = name
+        type = reply.header(2, UInt16.self)
+        ifindex = reply.header(4, UInt32.self)
+        isUp = reply.header(8, UInt32.self) & UInt32(IFF_UP) != 0
+        let master = attributes.integer(IFLA_MASTER, UInt32.self) ?? 0
+        isPort = master != 0 && attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_SLAVE_KIND) != "vrf"
+    }
+}
+
+/// Which links a request means.
+struct LinkSelection: Sendable {
+    let links: [String]
+    let serve: [String]
+    let tun: String
+
+    init(_ request: CaptureRequest) {
+        links = request.links
+        serve = request.serve
+        tun = request.tun
+    }
+
+    /// Clients behind this link are served.
+    func serves(_ link: LinkTable.Link) -> Bool {
+        !link.isLoopback && link.name != tun && serve.contains { matches($0, link.name) }
+    }
+
+    /// What this machine sends by this link is captured.
+    func captures(_ link: LinkTable.Link) -> Bool {
+        guard !link.isLoopback, link.name != tun, !serves(link) else { return false }
+        return links.isEmpty ? !link.isPort : links.contains { matches($0, link.name) }
+    }
+
+    /// Names and patterns asked for that mean no link of the table.
+    func missing(in table: LinkTable) -> [String] {
+        (links + serve).filter { pattern in !table.links.contains { matches(pattern, $0.name) } }
+    }
+
+    private func matches(_ pattern: String, _ name: String) -> Bool {
+        unsafe fnmatch(pattern, name, 0) == 0
+    }
+}

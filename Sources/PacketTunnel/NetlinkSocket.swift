@@ -1,0 +1,92 @@
+import CTunnel
+import Glibc
+import Kernel
+
+/// An rtnetlink socket: requests with their acknowledgement, dumps, events. One thread at a time; blocking, but for events.
+struct NetlinkSocket: ~Copyable {
+    private let descriptor: Descriptor
+    private var sequence: UInt32 = 0
+    private var buffer = [UInt8](repeating: 0, count: 1 << 16)
+
+    /// - Parameter groups: the events to receive, a mask of `RTMGRP_*`; 0 for requests.
+    init(groups: UInt32 = 0) throws(KernelError) {
+        descriptor = try Descriptor(ctunnel_rtnetlink(groups), "open an rtnetlink socket")
+    }
+
+    /// For `Poller.add`.
+    var number: CInt { descriptor.number }
+
+    /// Sends a request and waits for its acknowledgement. The kernel's own words, where it has some, join `action`.
+    mutating func request(_ message: NetlinkMessage, _ action: @autoclosure () -> String) throws(KernelError) {
+        var message = message
+        sequence += 1
+        message.number(sequence)
+        try send(message, action())
+        while true {
+            var rest = try receive(action())
+            while let reply = NetlinkReply(&rest) {
+                guard reply.sequence == sequence, reply.type == Int(NLMSG_ERROR) else { continue }
+                let code = reply.header(0, Int32.self)
+                if code == 0 { return }
+                throw KernelError(action(), Errno(-code))
+            }
+        }
+    }
+
+    /// Sends a dump request and gives each object to `body`. An interrupted dump is repeated from the start after
+    /// `restart`.
+    mutating func dump(
+        _ message: NetlinkMessage, _ action: @autoclosure () -> String, _ body: (NetlinkReply) -> Void
+    ) throws(KernelError) {
+        var message = message
+        sequence += 1
+        message.number(sequence)
+        try send(message, action())
+        while true {
+            var rest = try receive(action())
+            while let reply = NetlinkReply(&rest) {
+                guard reply.sequence == sequence else { continue }
+                switch reply.type {
+                case Int(NLMSG_DONE):
+                    return
+                case Int(NLMSG_ERROR):
+                    throw KernelError(action(), Errno(-reply.header(0, Int32.self)))
+                default:
+                    body(reply)
+                }
+            }
+        }
+    }
+
+    /// Takes all waiting events off the socket without looking at them. Returns whether there were any; events that the
+    /// kernel had to drop count too.
+    mutating func drain() -> Bool {
+        var any = false
+        while true {
+            let count = unsafe buffer.withUnsafeMutableBytes { room in
+                unsafe recv(descriptor.number, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
+            }
+            if count >= 0 || errno == ENOBUFS {
+                any = true
+            } else if errno != EINTR {
+                return any
+            }
+        }
+    }
+
+    private func send(_ message: NetlinkMessage, _ action: @autoclosure () -> String) throws(KernelError) {
+        let bytes = message.bytes
+        let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.send(descriptor.number, $0.baseAddress, $0.count, 0) }
+        if count < 0 { throw KernelError(action()) }
+    }
+
+    private mutating func receive(_ action: @autoclosure () -> String) throws(KernelError) -> ArraySlice<UInt8> {
+        while true {
+            let count = unsafe buffer.withUnsafeMutableBytes { room in
+                unsafe recv(descriptor.number, room.baseAddress, room.count, 0)
+            }
+            if count >= 0 { return buffer[..<count] }
+            if errno != EINTR { throw KernelError(action()) }
+        }
+    }
+}

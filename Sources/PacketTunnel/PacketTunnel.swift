@@ -1,2 +1,0 @@
-import CBPF
-import Subprocess

@@ -1,0 +1,149 @@
+import CTunnel
+import Glibc
+public import Kernel
+import Wire
+
+/// A TUN device: made when opened, gone when the value ends (or the process, however it ends).
+///
+/// Every packet, read or written, is preceded by a `virtio_net_hdr` of 10 bytes. Packets are whole IP packets; a TCP
+/// or, where `offloads` has it, UDP super-packet can have up to 65,535 bytes.
+///
+/// One thread. Reading and writing allocate nothing and never wait.
+public struct TunDevice: ~Copyable, Sendable {
+    /// What the kernel may hand over in one piece.
+    public struct Offloads: OptionSet, Sendable {
+        public let rawValue: CInt
+        public init(rawValue: CInt) { self.rawValue = rawValue }
+        /// Packets without checksum, and TCP super-packets.
+        public static let tcp = Offloads(rawValue: CTUNNEL_TSO)
+        /// UDP super-packets (Linux 6.2).
+        public static let udp = Offloads(rawValue: CTUNNEL_USO)
+    }
+
+    /// Bytes before each packet.
+    public static let headerByteCount = Int(CTUNNEL_HEADER)
+
+    public let name: String
+    public let ifindex: UInt32
+    public let offloads: Offloads
+    /// False when IPv6 is switched off on this machine: the TUN then has no IPv6 address.
+    public let hasIPv6: Bool
+    @usableFromInline let descriptor: Descriptor
+
+    /// Makes the device, gives it its addresses and MTU and brings it up.
+    public init(_ request: CaptureRequest) throws(CaptureError) {
+        let descriptor = try TunDevice.create(request.tun)
+        let ifindex = unsafe if_nametoindex(request.tun)
+        do {
+            var netlink = try NetlinkSocket()
+            hasIPv6 = try TunDevice.configure(request, ifindex, &netlink)
+        } catch {
+            throw .from(error)
+        }
+        name = request.tun
+        self.ifindex = ifindex
+        offloads = Offloads(rawValue: max(0, ctunnel_offload(descriptor.number)))
+        self.descriptor = descriptor
+    }
+
+    private static func create(_ name: String) throws(CaptureError) -> Descriptor {
+        try check(name)
+        let result = unsafe ctunnel_open(name, 1)
+        switch -result {
+        case ENODEV: throw .noTunDriver
+        case EPERM, EACCES: throw .noRights("open /dev/net/tun")
+        case EBUSY: throw .deviceInUse(name)
+        case EINVAL: throw .badDeviceName(name)
+        default: break
+        }
+        do {
+            return try Descriptor(result, "create \(name)")
+        } catch {
+            throw .from(error)
+        }
+    }
+
+    private static func check(_ name: String) throws(CaptureError) {
+        let bytes = name.utf8
+        guard (1...15).contains(bytes.count), name != ".", name != "..",
+            bytes.allSatisfy({ $0 > 0x20 && $0 != 0x2f && $0 != 0x25 && $0 != 0x3a && $0 != 0x7f })
+        else { throw .badDeviceName(name) }
+    }
+
+    /// Returns whether the device got its IPv6 address.
+    private static func configure(
+        _ request: CaptureRequest, _ ifindex: UInt32, _ netlink: inout NetlinkSocket
+    ) throws(KernelError) -> Bool {
+        let name = request.tun
+        var link = NetlinkMessage(RTM_NEWLINK, flags: NLM_F_ACK, header: ifinfomsg(index: ifindex))
+        link.put(IFLA_MTU, request.mtu)
+        link.put(IFLA_TXQLEN, queueLength)
+        try netlink.request(link, "set the MTU of \(name) to \(request.mtu)")
+        let addresses = request.addresses
+        try netlink.request(
+            NetlinkMessage(address: addresses.near4, peer: addresses.far4, ifindex: ifindex),
+            "give \(name) the address \(addresses.near4)")
+        var quiet = NetlinkMessage(RTM_NEWLINK, flags: NLM_F_ACK, header: ifinfomsg(index: ifindex))
+        quiet.nest(IFLA_AF_SPEC) { $0.nest(Int(AF_INET6)) { $0.put(IFLA_INET6_ADDR_GEN_MODE, noLinkLocal) } }
+        var hasIPv6 = true
+        do {
+            try netlink.request(quiet, "keep \(name) from making addresses")
+            try netlink.request(
+                NetlinkMessage(address: addresses.near6, peer: addresses.far6, ifindex: ifindex),
+                "give \(name) the address \(addresses.near6)")
+        } catch {
+            hasIPv6 = false
+        }
+        var up = NetlinkMessage(
+            RTM_NEWLINK, flags: NLM_F_ACK,
+            header: ifinfomsg(index: ifindex, flags: UInt32(IFF_UP), change: UInt32(IFF_UP)))
+        up.put(IFLA_MTU, request.mtu)
+        try netlink.request(up, "bring \(name) up")
+        return hasIPv6
+    }
+
+    /// Packets that wait for the reader before the kernel drops.
+    static let queueLength: UInt32 = 4096
+    /// `IN6_ADDR_GEN_MODE_NONE`.
+    private static let noLinkLocal: UInt8 = 1
+
+    /// For `Poller.add`.
+    @inlinable public var number: CInt { descriptor.number }
+
+    /// Reads one packet with its header. Returns the bytes read, or `-errno`: `-EAGAIN` when none waits, `-EBADFD` when
+    /// the device is gone. A packet longer than the buffer is cut.
+    @inlinable
+    public func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        unsafe descriptor.read(into: buffer)
+    }
+
+    /// Writes one packet with its header. Returns the bytes written, or `-errno`: `-EINVAL` for something that is not
+    /// IP, `-EIO` when the device is down.
+    @inlinable
+    public func write(_ buffer: UnsafeRawBufferPointer) -> Int {
+        unsafe descriptor.write(buffer)
+    }
+}
+
+extension ifinfomsg {
+    init(index: UInt32, flags: UInt32 = 0, change: UInt32 = 0) {
+        self.init()
+        ifi_index = Int32(index)
+        ifi_flags = flags
+        ifi_change = change
+    }
+}
+
+extension NetlinkMessage {
+    /// `ip address add NEAR peer FAR dev …`, without duplicate address detection.
+    init(address: IPAddress, peer: IPAddress, ifindex: UInt32) {
+        var header = ifaddrmsg()
+        header.ifa_family = UInt8(address.isIPv6 ? AF_INET6 : AF_INET)
+        header.ifa_prefixlen = UInt8(address.byteCount * 8)
+        header.ifa_flags = UInt8(address.isIPv6 ? IFA_F_NODAD : 0)
+        header.ifa_index = ifindex
+        self.init(RTM_NEWADDR, flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, header: header)
+        put(IFA_LOCAL, address)
+        put(IFA_ADDRESS, peer)
+    }
+}
