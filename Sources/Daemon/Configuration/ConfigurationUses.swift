@@ -38,8 +38,9 @@ extension Configuration {
             case .custom: .custom
             }
         let blocking = Blocking(mode: mode, ttl: dns.blockingTTL, addresses: dns.blockingAddresses)
+        let limits = Admission.Limits(positive: dns.maxTTL, negative: dns.maxNegativeTTL)
         return LoopSettings(
-            engine: EngineSettings(blocking: blocking, cacheBytes: dns.cacheBytes), servers: servers,
+            engine: EngineSettings(blocking: blocking, cacheBytes: dns.cacheBytes, limits: limits), servers: servers,
             mark: capture.mark, near4: tunnel.address, far4: tunnel.peer, near6: tunnel.address6, far6: tunnel.peer6,
             listenerPort: dns.listenerPort, streams: dns.tcpConnections, streamIdleSeconds: Int(dns.tcpIdleSeconds))
     }
