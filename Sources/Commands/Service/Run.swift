@@ -55,6 +55,12 @@ struct Run: AsyncParsableCommand {
             valueName: "way"),
         completion: .list(["open", "closed"]))
     var fail: String?
+    @Option(
+        help: ArgumentHelp(
+            "The folder of lists that are loaded on the first run.", discussion: "Default: that of the configuration.",
+            valueName: "dir"),
+        completion: .directory)
+    var starter: String?
     @Flag(help: "Print the changes to the system that would be made, and make none.")
     var dryRun = false
     @Flag(name: .shortAndLong, help: "Say more.")
@@ -96,6 +102,7 @@ struct Run: AsyncParsableCommand {
         set("link", "capture.links", links)
         set("serve", "capture.serve", serve)
         set("fail", "capture.fail", fail)
+        set("starter", "lists.starter", starter)
         set("upstream", "dns.upstream", upstreams)
         return overrides
     }

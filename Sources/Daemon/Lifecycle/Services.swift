@@ -105,7 +105,7 @@ extension Session {
                     if isDetached { isDetached = !reattach(engine) }
                     if manager?.watchdogInterval != nil { tellManager("WATCHDOG=1") }
                 } else {
-                    report(.loop, "packets are not answered since \(stalled / 1_000_000_000) seconds")
+                    report(.loop, "packets are not answered")
                     if configuration.capture.fail == .open && !isDetached {
                         engine.capture.detach()
                         isDetached = true
