@@ -36,11 +36,13 @@ struct QueryCommand: ParsableCommand {
         let status = try ControlClient(state: global.stateDirectory).request(.status)
         guard let server = SocketAddress(server ?? status.upstreams.first ?? "", defaultPort: 53) else {
             throw CommandFailure(
-                server.map { "'\($0)' is no address of a server" } ?? "webtun has no upstream: name a server with --server")
+                server.map { "'\($0)' is no address of a server" }
+                    ?? "webtun has no upstream: name a server with --server")
         }
         if !status.filtering {
             throw CommandFailure(
-                "webtun is not filtering: " + (status.pausedUntil != nil ? "paused" : status.problems.joined(separator: "; ")),
+                "webtun is not filtering: "
+                    + (status.pausedUntil != nil ? "paused" : status.problems.joined(separator: "; ")),
                 status: .notFiltering)
         }
         // Names beyond ASCII are asked for in their A-label form; what is left of them is ldns's to judge.

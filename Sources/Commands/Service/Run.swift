@@ -71,6 +71,10 @@ struct Run: AsyncParsableCommand {
 
     func validate() throws {
         if verbose && quiet { throw ValidationError("--verbose and --quiet exclude each other") }
+        let problems = Configuration.problems(in: overrides)
+        guard problems.isEmpty else {
+            throw ValidationError(problems.map(\.description).joined(separator: "\n"))
+        }
     }
 
     func run() async throws {

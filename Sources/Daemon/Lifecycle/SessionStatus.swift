@@ -26,7 +26,11 @@ extension Session {
             serve: capture.links.filter { $0.captured && $0.served }.map(\.name), names: state.policy?.names ?? 0,
             upstreams: state.upstreams.map(\.description), pausedUntil: state.pausedUntil, counters: .init())
         if !isAlive && state.problems[.loop] == nil { status.problems.append("packets are not answered") }
-        status.problems += Source.allCases.compactMap { state.problems[$0] }
+        for source in Source.allCases {
+            if let problem = state.problems[source], !status.problems.contains(problem) {
+                status.problems.append(problem)
+            }
+        }
         status.counters.queries = UInt64(counters.queries)
         status.counters.blocked = UInt64(counters.blocked)
         status.counters.cached = UInt64(counters.cached)
@@ -56,7 +60,7 @@ extension Session {
         guard state.withLock({ $0.announced == nil }) else { return }
         let status = status(engine)
         guard status.filtering else {
-            if !engine.capture.state.isCapturing { report(.capture, "no link is captured yet") }
+            if !engine.capture.state.isCapturing { report(.capture, "no link is captured") }
             return
         }
         report(.capture, nil)
