@@ -81,7 +81,7 @@ let package = Package(
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],
             swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]

@@ -59,6 +59,16 @@ import Testing
         }
     }
 
+    @Test func aServerOnThisMachineIsRefused() throws {
+        let looping = try run("--upstream", "127.0.0.1", "--state", "/nonexistent/webtun")
+        #expect(looping.status == 1)
+        #expect(
+            looping.errors == """
+                webtun: --upstream: 127.0.0.1: a resolver on this machine asks through webtun and would be asked by it
+
+                """)
+    }
+
     @Test func aDryRunChangesNothing() throws {
         let state = FileManager.default.temporaryDirectory.appendingPathComponent("webtun-\(UUID().uuidString)").path
         let plan = try run("--dry-run", "--capture", "route", "--state", state, "--upstream", "192.0.2.1")

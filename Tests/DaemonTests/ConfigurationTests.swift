@@ -207,6 +207,20 @@ import Wire
         ) { try load("", [wrong]) }
     }
 
+    @Test func refusesServersThatWouldAskWebtun() throws {
+        let folder = try Folder()
+        let file = try folder.write("c.toml", "dns.upstream = [\"127.0.0.53\", \"192.0.2.1\", \"192.0.2.2\"]")
+        let configuration = try Configuration.load(file: file)
+        #expect(
+            throws: ConfigurationError(problems: [
+                .init(
+                    place: "\(file):1", key: "dns.upstream",
+                    reason: "127.0.0.53: a resolver on this machine asks through webtun and would be asked by it"),
+                .init(place: "\(file):1", key: "dns.upstream", reason: "192.0.2.2: the address is this machine's"),
+            ])
+        ) { try configuration.checkUpstreams(machine: [IPAddress("192.0.2.2")!]) }
+    }
+
     @Test func valuesPrintAsTheyAreRead() throws {
         // What `config show` prints is a file with the same values.
         var text = ""

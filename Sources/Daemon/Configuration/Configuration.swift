@@ -87,6 +87,11 @@ public struct Configuration: Sendable, Equatable {
             case .option(let name): name
             }
         }
+
+        /// The key as a message about it names it: an option stands for itself.
+        func key(_ key: String) -> String? {
+            if case .option = self { nil } else { key }
+        }
     }
 
     public var capture = Capture()

@@ -34,7 +34,8 @@ extension Configuration {
         problems += configuration.apply(overrides)
         if problems.isEmpty {
             problems = configuration.conflicts().map { key, reason in
-                .init(place: configuration.origin(of: key).description, key: key, reason: reason)
+                let origin = configuration.origin(of: key)
+                return .init(place: origin.description, key: origin.key(key), reason: reason)
             }
         }
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }

@@ -46,6 +46,21 @@ extension Configuration {
     }
 }
 
+extension Configuration {
+    /// Refuses servers whose own questions would come back to webtun.
+    ///
+    /// - Parameter machine: the addresses of this machine.
+    func checkUpstreams(machine: [IPAddress]) throws(ConfigurationError) {
+        let place = origin(of: "dns.upstream")
+        let problems = dns.upstream.compactMap { server -> ConfigurationError.Problem? in
+            guard let reason = ServerDiscovery.refusal(of: server, own: machine) else { return nil }
+            return .init(
+                place: place.description, key: place.key("dns.upstream"), reason: "\(server.address): \(reason)")
+        }
+        guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
+    }
+}
+
 extension Configuration.Tunnel {
     var addresses: [IPAddress] { [address, peer, address6, peer6] }
 }

@@ -1,4 +1,5 @@
 import Blocklist
+import DNSProxy
 import Foundation
 import Kernel
 public import Logging
@@ -26,8 +27,11 @@ public final class Daemon: Sendable {
             self.overrides = overrides
         }
 
+        /// The configuration for a run on this machine as it is now.
         func configuration() throws(ConfigurationError) -> Configuration {
-            try Configuration.load(file: file, overrides: overrides)
+            let configuration = try Configuration.load(file: file, overrides: overrides)
+            try configuration.checkUpstreams(machine: ServerDiscovery.machineAddresses())
+            return configuration
         }
     }
 
