@@ -37,6 +37,7 @@ enum StatusText {
             ("failed", count(counters.failed)),
             ("malformed", count(counters.malformed)),
             ("dropped_log_rows", count(counters.droppedLogRows)),
+            ("cached_answers", count(counters.cachedAnswers)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -66,7 +67,8 @@ enum StatusText {
         let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0
         rows.append(("queries", Quantity.count(counters.queries)))
         rows.append(("  blocked", "\(Quantity.count(counters.blocked)) (\(Quantity.percent(share)))"))
-        rows.append(("  cached", Quantity.count(counters.cached)))
+        rows.append(
+            ("  cached", "\(Quantity.count(counters.cached)), \(Quantity.count(counters.cachedAnswers)) answers kept"))
         rows.append(("  forwarded", Quantity.count(counters.forwarded)))
         if counters.failed > 0 { rows.append(("  failed", Quantity.count(counters.failed))) }
         if counters.malformed > 0 { rows.append(("  malformed", Quantity.count(counters.malformed))) }

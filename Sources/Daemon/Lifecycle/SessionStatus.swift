@@ -36,6 +36,7 @@ extension Session {
         status.counters.cached = UInt64(counters.cached)
         status.counters.forwarded = UInt64(counters.forwarded)
         status.counters.failed = UInt64(counters.failed)
+        status.counters.cachedAnswers = UInt64(counters.cacheEntries)
         status.counters.malformed = UInt64(counters.refused + counters.dropped)
         if let writer = engine.writer?.status {
             status.counters.droppedLogRows = UInt64(writer.droppedRows)
