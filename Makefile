@@ -20,7 +20,7 @@ release:
 
 # Filter this machine until ^C: make run ARGS="--link eth0 --upstream 9.9.9.9"
 run: release
-	exec .build/release/webtun run $(ARGS)
+	exec .build/release/webtun run --starter blocklists $(ARGS)
 
 # A tour in network namespaces of its own; this machine's network is not touched.
 demo: release

@@ -17,7 +17,11 @@ public struct Webtun: AsyncParsableCommand {
             """,
         groupedSubcommands: [
             CommandGroup(
-                name: "Filtering", subcommands: [Status.self, Pause.self, Resume.self, Reload.self]),
+                name: "Filtering",
+                subcommands: [
+                    Run.self, Status.self, Pause.self, Resume.self, Reload.self, QueryCommand.self,
+                    Cleanup.self,
+                ]),
             CommandGroup(name: "List and rule", subcommands: []),
             CommandGroup(name: "Log", subcommands: []),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),

@@ -102,6 +102,12 @@ public struct TunDevice: ~Copyable, Sendable {
         return hasIPv6
     }
 
+    /// `ip link delete NAME`.
+    static func delete(_ name: String, _ netlink: inout NetlinkSocket) throws(KernelError) {
+        let header = ifinfomsg(index: unsafe if_nametoindex(name))
+        try netlink.request(NetlinkMessage(RTM_DELLINK, flags: NLM_F_ACK, header: header), "ip link delete \(name)")
+    }
+
     /// Packets that wait for the reader before the kernel drops.
     static let queueLength: UInt32 = 4096
     /// `IN6_ADDR_GEN_MODE_NONE`.
