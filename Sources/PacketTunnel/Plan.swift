@@ -74,9 +74,9 @@ extension CaptureRequest {
             Step("ip tuntap add dev \(tun) mode tun multi_queue vnet_hdr"),
             Step("ip link set \(tun) mtu \(mtu) txqueuelen \(TunDevice.queueLength) addrgenmode none"),
             Step("ip address add \(addresses.near4) peer \(addresses.far4) dev \(tun)"),
+            Step("ip link set \(tun) up"),
         ]
             + (IPv6.isOn ? [Step("ip address add \(addresses.near6) peer \(addresses.far6) dev \(tun) nodad")] : [])
-            + [Step("ip link set \(tun) up")]
     }
 
     private func attachSteps(_ table: LinkTable) -> [Step] {
