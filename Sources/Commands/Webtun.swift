@@ -23,7 +23,8 @@ public struct Webtun: AsyncParsableCommand {
                     Cleanup.self,
                 ]),
             CommandGroup(name: "List and rule", subcommands: []),
-            CommandGroup(name: "Log", subcommands: []),
+            CommandGroup(
+                name: "Log", subcommands: [LogCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self]),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])
 
