@@ -77,11 +77,13 @@ final class Session: Sendable {
             return logger.notice("there are no starter lists", metadata: ["folder": "\(folder)"])
         }
         do {
-            let reports = try store.loadStarterLists(from: folder) { file, reason in
-                logger.warning("starter list refused: \(reason)", metadata: ["file": "\(file)"])
-            }
-            for report in reports {
-                logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
+            for result in try store.loadStarterLists(folder) {
+                switch result {
+                case .loaded(let report):
+                    logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
+                case .failed(let file, let error):
+                    logger.warning("starter list refused: \(error)", metadata: ["file": "\(file)"])
+                }
             }
         } catch {
             logger.warning("starter lists cannot be read: \(error)", metadata: ["folder": "\(folder)"])
