@@ -56,7 +56,7 @@ extension CaptureRequest {
         return try CaptureError.unified {
             var netlink = try NetlinkSocket()
             let table = try LinkTable(&netlink)
-            let more = backEnd == .link ? attachSteps(table) : routeChanges(IPv6.families, &netlink).map(Step.init)
+            let more = backEnd == .link ? attachSteps(table) : routeChanges(IPv6.families, table, &netlink).map(Step.init)
             return Plan(backEnd: backEnd, steps: tunSteps + more)
         }
     }
@@ -95,11 +95,12 @@ extension CaptureRequest {
     }
 
     /// What the route back end changes, with the addresses of this moment. `families`: `false` IPv4, `true` IPv6.
-    func routeChanges(_ families: [Bool], _ netlink: inout NetlinkSocket) -> [Change] {
+    func routeChanges(_ families: [Bool], _ links: LinkTable, _ netlink: inout NetlinkSocket) -> [Change] {
         var changes: [Change] = [
-            .setting(path: "ipv4/conf/\(tun)/rp_filter", value: "0"),
+            .setting(path: "ipv4/conf/\(tun)/rp_filter", value: "2"),
             .setting(path: "ipv4/conf/\(tun)/forwarding", value: "1"),
         ]
+        changes += ReversePath.changes(links.links, except: tun)
         for isIPv6 in families {
             let source = TunRoute.usualSource(isIPv6: isIPv6, &netlink)
             changes += TunRoute.pair(isIPv6: isIPv6, table: table, tun: tun, source: source).map(Change.route)

@@ -68,7 +68,8 @@ public final class RouteCapture: Capture {
         guard state.follower == nil else { return }
         state.follower = try LinkFollower(groups: RouteCapture.events) { [weak self] in self?.refresh() }
         var netlink = try NetlinkSocket()
-        for change in request.routeChanges(families, &netlink) {
+        let links = try LinkTable(&netlink)
+        for change in request.routeChanges(families, links, &netlink) {
             state.applied.append(change)
             try journal.write(state.applied)
             try change.apply(&netlink)
@@ -130,6 +131,11 @@ public final class RouteCapture: Capture {
                     }
                 }
                 try look(&state, &netlink)
+                for change in ReversePath.changes(state.table.links, except: request.tun) {
+                    state.applied.append(change)
+                    try journal.write(state.applied)
+                    try change.apply(&netlink)
+                }
                 state.problem = nil
             } catch {
                 state.problem = "\(error)"
