@@ -81,7 +81,7 @@ struct PacketPath: ~Copyable {
         var nextSecond: UInt64 = 0
         while true {
             let ready = poller.wait(milliseconds: timeout(Clock.monotonic()))
-            let now = Clock.monotonic()
+            var now = Clock.monotonic()
             var index = 0
             while index < ready {
                 let event = poller.event(index)
@@ -89,6 +89,7 @@ struct PacketPath: ~Copyable {
                 switch UInt32(truncatingIfNeeded: event.tag >> 32) {
                 case Owner.tunnel:
                     readBatch()
+                    now = Clock.monotonic()
                 case Owner.upstream:
                     exchange.ready(index: place, event.ready, now: now, poller: poller)
                 case Owner.stream:
@@ -101,6 +102,8 @@ struct PacketPath: ~Copyable {
                 }
                 index += 1
             }
+            // Never older than what was noted in this round.
+            now = Clock.monotonic()
             answerStreams(now)
             exchange.expire(now: now, poller: poller)
             answerWaiting(now)

@@ -60,21 +60,21 @@ final class Session: Sendable {
         }
     }
 
-    /// Lists and rules in force; on the first run the starter lists are loaded before.
+    /// Lists and rules in force; starter lists that were never loaded are loaded before.
     private func openLists() async throws -> PolicySnapshot {
         let path = options.state
         let starter = configuration.lists.starter
         let logger = logger
         return try await OwnThread.value("webtun-lists") {
             let store = try BlocklistStore(state: path)
-            if store.isNew, !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
+            if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
             return try store.snapshot()
         }
     }
 
     private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
         guard FileText.exists(folder) else {
-            return logger.notice("there are no starter lists", metadata: ["folder": "\(folder)"])
+            return logger.debug("there are no starter lists", metadata: ["folder": "\(folder)"])
         }
         do {
             for result in try store.loadStarterLists(folder) {
