@@ -88,6 +88,7 @@ struct PacketPath: ~Copyable {
                 let place = UInt32(truncatingIfNeeded: event.tag)
                 switch UInt32(truncatingIfNeeded: event.tag >> 32) {
                 case Owner.tunnel:
+                    log.followAddresses()
                     readBatch()
                     now = Clock.monotonic()
                 case Owner.upstream:

@@ -21,12 +21,15 @@ struct QueryLogging {
         synchronise(Clock.monotonic())
     }
 
-    /// Follows changes of the wall clock and of the machine's addresses; called once a second.
+    /// Follows changes of the machine's addresses; called before packets are read. One atomic load when nothing changed.
+    mutating func followAddresses() {
+        guard book.generation != generation else { return }
+        generation = book.generation
+        addresses = book.table
+    }
+
+    /// Follows changes of the wall clock; called once a second.
     mutating func synchronise(_ now: UInt64) {
-        if book.generation != generation {
-            generation = book.generation
-            addresses = book.table
-        }
         offset = Clock.unixMicroseconds() - Int64(now / 1000)
     }
 
