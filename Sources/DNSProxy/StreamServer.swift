@@ -232,8 +232,11 @@ extension StreamServer {
         connections[slot].outstanding < outstandingLimit && connections[slot].output.isEmpty
     }
 
+    /// A full buffer with a whole query in front has room after the next `nextQuery`.
     private func mayRead(_ slot: Int) -> Bool {
-        !connections[slot].isEnded && connections[slot].hasRoom && mayTake(slot)
+        guard !connections[slot].isEnded, mayTake(slot) else { return false }
+        if case .message = connections[slot].front { return true }
+        return connections[slot].hasRoom
     }
 
     private mutating func queue(_ slot: Int) {
@@ -291,21 +294,18 @@ extension StreamServer {
     private mutating func accept(_ index: Int, _ now: UInt64, _ poller: borrowing Poller) {
         for _ in 0..<64 {
             var peer = SocketAddress(IPAddress(v4: 0), port: 0)
-            let number = listeners[index].descriptor.accept(peer: &peer)
+            var number = listeners[index].descriptor.accept(peer: &peer)
             if number >= 0 {
                 add(Descriptor(owning: number), peer, now, poller)
-                continue
+            } else if number == -EMFILE || number == -ENFILE {
+                // The kernel looks for a descriptor before it looks for a connection: there may be none.
+                number = relieve(index, now, poller)
             }
             switch -number {
-            case EINTR, ECONNABORTED, EPROTO, EPERM: continue
-            case EMFILE, ENFILE:
-                if evict(now) { continue }
-                if refuse(index) { continue }
-                pause(now, poller)
-            case EAGAIN: break
-            default: pause(now, poller)
+            case ..<1, EINTR, ECONNABORTED, EPROTO, EPERM: continue
+            case EAGAIN: return
+            default: return pause(now, poller)
             }
-            return
         }
     }
 
@@ -336,15 +336,22 @@ extension StreamServer {
         return true
     }
 
-    /// Accepts and closes one connection with the descriptor kept for this, so that its client learns of it.
-    private mutating func refuse(_ index: Int) -> Bool {
-        guard reserve.number >= 0 else { return false }
+    /// With no descriptor left but the one kept for this: accepts a connection in the place of an idle one, or closes it
+    /// at once, so that its client learns of it.
+    private mutating func relieve(_ index: Int, _ now: UInt64, _ poller: borrowing Poller) -> CInt {
         reserve = Descriptor(owning: -1)
         var peer = SocketAddress(IPAddress(v4: 0), port: 0)
-        let isAccepted = Descriptor(owning: listeners[index].descriptor.accept(peer: &peer)).number >= 0
-        if isAccepted { counters.refused += 1 }
+        let number = listeners[index].descriptor.accept(peer: &peer)
+        if number >= 0 {
+            if evict(now) {
+                add(Descriptor(owning: number), peer, now, poller)
+            } else {
+                counters.refused += 1
+                _ = Glibc.close(number)
+            }
+        }
         reserve = StreamServer.openReserve()
-        return isAccepted
+        return number
     }
 
     /// Leaves the listeners alone for 100 ms.

@@ -86,6 +86,7 @@ import Testing
             _ = await world.daemon.waitForEnd(within: 5)
             let daemon = try await world.webtun.start(capture: capture, log: "second")
             #expect(try await world.ask("second.blocked.example").answer == ["0.0.0.0"])
+            #expect(try await world.ask("six.blocked.example", "AAAA", six: true, tcp: true).answer == ["::"])
             #expect(
                 try await world.machine.networkState().split(separator: "\n").count
                     == before.split(separator: "\n").count)

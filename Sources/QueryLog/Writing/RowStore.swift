@@ -16,6 +16,7 @@ final class RowStore {
     private var span: Span
     private var committedSpan: Span
     private let epochRows: Int64
+    private var isWarm = false
 
     /// A run of ids and the times their rows lie between.
     struct Span {
@@ -64,6 +65,10 @@ final class RowStore {
     func begin() throws(QueryLogError) {
         try beginStatement.run()
         interned.start()
+        if !isWarm {
+            try interned.warm()
+            isWarm = true
+        }
     }
 
     /// Adds one row to the open transaction.
@@ -114,6 +119,7 @@ final class RowStore {
         try? connection.execute("ROLLBACK")
         // Ids given in the transaction are no longer true.
         interned.forget()
+        isWarm = false
         span = committedSpan
         nextID = span.last + 1
     }
