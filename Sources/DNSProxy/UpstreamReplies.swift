@@ -34,7 +34,9 @@ extension UpstreamExchange {
             return mismatch(slot, attempt, toStream: table.slots[slot].mismatches >= 2, now: now, poller: poller)
         }
         if attempt.server >= 0 {
-            servers[attempt.server].noteReply(now: now, roundTrip: isStream ? nil : now &- attempt.sentAt)
+            // `now` may be older than the question: a batch of events shares one time.
+            let roundTrip = now > attempt.sentAt ? now - attempt.sentAt : 0
+            servers[attempt.server].noteReply(now: now, roundTrip: isStream ? nil : roundTrip)
         }
         return accept(count, slot, index, flags: flags, now: now, poller: poller)
     }
@@ -74,7 +76,7 @@ extension UpstreamExchange {
         finish(slot, now: now)
         return Completion(
             slot: slot, outcome: .reply(byteCount: count), server: server, isStream: attempt.isStream,
-            latency: now &- attempt.sentAt)
+            latency: now > attempt.sentAt ? now - attempt.sentAt : 0)
     }
 
     /// Whether a server that is up has still to answer, or to be asked.

@@ -81,7 +81,7 @@ struct PacketPath: ~Copyable {
         var nextSecond: UInt64 = 0
         while true {
             let ready = poller.wait(milliseconds: timeout(Clock.monotonic()))
-            let now = Clock.monotonic()
+            var now = Clock.monotonic()
             var index = 0
             while index < ready {
                 let event = poller.event(index)
@@ -101,6 +101,8 @@ struct PacketPath: ~Copyable {
                 }
                 index += 1
             }
+            // Questions were asked since: replies must not seem older than they are.
+            now = Clock.monotonic()
             answerStreams(now)
             exchange.expire(now: now, poller: poller)
             answerWaiting(now)
