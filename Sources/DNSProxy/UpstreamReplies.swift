@@ -34,7 +34,7 @@ extension UpstreamExchange {
             return mismatch(slot, attempt, toStream: table.slots[slot].mismatches >= 2, now: now, poller: poller)
         }
         if attempt.server >= 0 {
-            // `now` may be the beginning of a round in which it was sent.
+            // `now` may be older than the question: a batch of events shares one time.
             let roundTrip = now > attempt.sentAt ? now - attempt.sentAt : 0
             servers[attempt.server].noteReply(now: now, roundTrip: isStream ? nil : roundTrip)
         }
@@ -76,7 +76,7 @@ extension UpstreamExchange {
         finish(slot, now: now)
         return Completion(
             slot: slot, outcome: .reply(byteCount: count), server: server, isStream: attempt.isStream,
-            latency: max(now, attempt.sentAt) - attempt.sentAt)
+            latency: now > attempt.sentAt ? now - attempt.sentAt : 0)
     }
 
     /// Whether a server that is up has still to answer, or to be asked.

@@ -88,9 +88,7 @@ struct PacketPath: ~Copyable {
                 let place = UInt32(truncatingIfNeeded: event.tag)
                 switch UInt32(truncatingIfNeeded: event.tag >> 32) {
                 case Owner.tunnel:
-                    log.followAddresses()
                     readBatch()
-                    now = Clock.monotonic()
                 case Owner.upstream:
                     exchange.ready(index: place, event.ready, now: now, poller: poller)
                 case Owner.stream:
@@ -103,7 +101,7 @@ struct PacketPath: ~Copyable {
                 }
                 index += 1
             }
-            // Never older than what was noted in this round.
+            // Questions were asked since: replies must not seem older than they are.
             now = Clock.monotonic()
             answerStreams(now)
             exchange.expire(now: now, poller: poller)

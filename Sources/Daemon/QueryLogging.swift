@@ -21,22 +21,22 @@ struct QueryLogging {
         synchronise(Clock.monotonic())
     }
 
-    /// Follows changes of the machine's addresses; called before packets are read. One atomic load when nothing changed.
-    mutating func followAddresses() {
+    /// Follows changes of the wall clock and of the machine's addresses; called once a second.
+    mutating func synchronise(_ now: UInt64) {
+        adoptAddresses()
+        offset = Clock.unixMicroseconds() - Int64(now / 1000)
+    }
+
+    private mutating func adoptAddresses() {
         guard book.generation != generation else { return }
         generation = book.generation
         addresses = book.table
     }
 
-    /// Follows changes of the wall clock; called once a second.
-    mutating func synchronise(_ now: UInt64) {
-        offset = Clock.unixMicroseconds() - Int64(now / 1000)
-    }
-
     /// - Parameters:
     ///   - query: with the qtype that was asked.
     ///   - now: when it was answered, nanoseconds, monotonic.
-    func push(_ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, now: UInt64) {
+    mutating func push(_ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, now: UInt64) {
         guard let ring else { return }
         var row = QueryRow()
         row.time = Int64(origin.arrived / 1000) &+ offset
@@ -53,6 +53,11 @@ struct QueryLogging {
         row.qtype = query.qtype
         row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
+        if row.link < 0 {
+            // A client that came since the last second, on a link or with an address that is new.
+            adoptAddresses()
+            row.link = addresses.link(of: origin.client)
+        }
         row.list = answer.verdict.list
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: (now &- origin.arrived) / 1000)
