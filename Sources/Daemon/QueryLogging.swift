@@ -54,11 +54,6 @@ struct QueryLogging {
         row.qtype = query.qtype
         row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
-        if row.link < 0 {
-            // A client that came since the last second, on a link or with an address that is new.
-            adoptAddresses()
-            row.link = addresses.link(of: origin.client)
-        }
         row.list = answer.verdict.list
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
