@@ -6,6 +6,20 @@ public import Wire
 public struct StreamToken: Hashable, Sendable {
     let slot: UInt32
     let generation: UInt32
+
+    init(slot: UInt32, generation: UInt32) {
+        self.slot = slot
+        self.generation = generation
+    }
+
+    /// The token that has a `value`.
+    public init(_ value: UInt64) {
+        slot = UInt32(truncatingIfNeeded: value >> 32) &- 1
+        generation = UInt32(truncatingIfNeeded: value)
+    }
+
+    /// The token as one integer, never 0.
+    public var value: UInt64 { (UInt64(slot) + 1) << 32 | UInt64(generation) }
 }
 
 /// A query that came over TCP. Each wants one `reply` or `discard`.
