@@ -58,9 +58,9 @@ enum Scene {
         ip netns exec APP nft 'table inet nat { chain post { type nat hook postrouting priority 100; oifname "e0" masquerade; }; }'
         """
 
-    /// Waits at most a second.
+    /// Waits at most five seconds: neighbours may have to be asked for more than once.
     static func wait(_ condition: () -> Bool) -> Bool {
-        for _ in 0..<200 {
+        for _ in 0..<1000 {
             if condition() { return true }
             usleep(5000)
         }
