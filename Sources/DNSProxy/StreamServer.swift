@@ -1,6 +1,6 @@
 import Glibc
 public import Kernel
-import Wire
+public import Wire
 
 /// Names a connection of the server; one that is gone is recognised.
 public struct StreamToken: Hashable, Sendable {
@@ -47,7 +47,7 @@ public struct StreamServer: ~Copyable {
     /// What has happened since `init`, in connections.
     public struct Counters: Equatable, Sendable {
         public var accepted: UInt64 = 0
-        /// Closed at once: all others were busy, or no descriptor was left.
+        /// Closed at once: from elsewhere, or all others were busy, or no descriptor was left.
         public var refused: UInt64 = 0
         /// Closed while idle, to make room.
         public var evicted: UInt64 = 0
@@ -55,6 +55,8 @@ public struct StreamServer: ~Copyable {
         public var timedOut: UInt64 = 0
         /// Closed for a message without a whole header.
         public var malformed: UInt64 = 0
+
+        public init() {}
     }
 
     private var listeners: Slots<StreamListener>
@@ -68,6 +70,7 @@ public struct StreamServer: ~Copyable {
     private var reserve: Descriptor
     private var resumeAt: UInt64?
     private let owner: UInt32
+    private let peers: [IPAddress]
     private let idleTime: UInt64
     private let stallTime: UInt64 = 60_000_000_000
     private let outstandingLimit: Int
@@ -77,13 +80,15 @@ public struct StreamServer: ~Copyable {
     ///
     /// - Parameters:
     ///   - device: only connections that arrive on this device are taken; see `StreamListener`.
+    ///   - peers: only connections from these addresses are kept, since a program on this machine reaches the listener
+    ///     whatever its device is. Empty: from anywhere.
     ///   - owner: the upper 32 bits of this server's poller tags; the lower go to `ready`.
     ///   - connections: how many there can be at a time; further ones take the place of the oldest idle one.
     ///   - idleSeconds: how long a connection may stay without a query (RFC 7766 section 6.2.3).
     ///   - outstanding: how many queries of one connection may wait for their reply.
     public init(
-        listeners addresses: [SocketAddress], device: String?, poller: borrowing Poller, owner: UInt32,
-        connections: Int = 1024, idleSeconds: Int = 30, outstanding: Int = 64
+        listeners addresses: [SocketAddress], device: String?, peers: [IPAddress] = [], poller: borrowing Poller,
+        owner: UInt32, connections: Int = 1024, idleSeconds: Int = 30, outstanding: Int = 64
     ) throws(StreamServerError) {
         listeners = try Slots(count: addresses.count) { (index) throws(StreamServerError) in
             let listener = try StreamListener(addresses[index], device: device)
@@ -99,6 +104,7 @@ public struct StreamServer: ~Copyable {
         line = Array(repeating: 0, count: connections)
         reserve = StreamServer.openReserve()
         self.owner = owner
+        self.peers = peers
         idleTime = UInt64(idleSeconds) * 1_000_000_000
         outstandingLimit = outstanding
     }
@@ -314,6 +320,10 @@ extension StreamServer {
     private mutating func add(
         _ accepted: consuming Descriptor, _ peer: SocketAddress, _ now: UInt64, _ poller: borrowing Poller
     ) {
+        guard peers.isEmpty || peers.contains(peer.address) else {
+            counters.refused += 1
+            return
+        }
         if places.oldest(of: Place.free.rawValue) == nil { _ = evict(now) }
         guard let slot = places.oldest(of: Place.free.rawValue) else {
             counters.refused += 1
