@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 
-// Coverage-guided fuzzing with the toolchain's libFuzzer. The rooms are the main package's own sources, linked into
-// `Sources` and compiled with coverage; `Fuzz/run` builds and starts it all.
+// Coverage-guided fuzzing with the toolchain's libFuzzer and AddressSanitizer. The rooms are the main package's own
+// sources, linked into `Sources`; `Fuzz/run` builds and starts it all.
 
 import PackageDescription
 
@@ -11,7 +11,7 @@ let fuzzed: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableExperimentalFeature("Lifetimes"),
-    .unsafeFlags(["-sanitize=fuzzer", "-enable-testing"]),
+    .unsafeFlags(["-sanitize=fuzzer", "-sanitize=address", "-enable-testing"]),
 ]
 /// libFuzzer's archive without a `main` of its own, found by `Fuzz/run`.
 let runtime = Context.environment["FUZZ_RUNTIME"] ?? ""
@@ -26,7 +26,7 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "fuzz", dependencies: ["FuzzTargets"], swiftSettings: [.swiftLanguageMode(.v6)],
-            linkerSettings: [.unsafeFlags([runtime, "-lstdc++"])]),
+            linkerSettings: [.unsafeFlags([runtime, "-lstdc++", "-sanitize=address"])]),
         room("FuzzTargets", ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS"]),
         room("PacketTunnel", ["Kernel", "Wire"], sources: ["StreamFlows.swift", "StreamRedirect.swift"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
@@ -39,7 +39,7 @@ let package = Package(
             ]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
-        .target(name: "CKernel"),
+        .target(name: "CKernel", cSettings: [.unsafeFlags(["-fsanitize=address"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
     ],
     swiftLanguageModes: [.v6]

@@ -197,7 +197,9 @@ public struct StreamServer: ~Copyable {
     /// Closes the connections whose time is over; call it at `nextDeadline`, or about once a second.
     public mutating func expire(now: UInt64, poller: borrowing Poller) {
         for (place, limit) in [(Place.idle, idleTime), (Place.busy, stallTime)] {
-            while let slot = places.oldest(of: place.rawValue), now >= places.time(of: slot) + limit {
+            while let slot = places.oldest(of: place.rawValue),
+                Clock.elapsed(from: places.time(of: slot), to: now) >= limit
+            {
                 counters.timedOut += 1
                 close(slot, now)
             }

@@ -31,7 +31,8 @@ final class PacketLoop: Sendable {
     ) throws {
         wakeup = try Wakeup()
         path = Mutex(
-            try PacketPath(tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: addresses,
+            try PacketPath(
+                tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: addresses,
                 wakeup: wakeup.number))
     }
 

@@ -49,7 +49,7 @@ enum Change: Codable, Equatable, Sendable {
             case .setting: break
             case .loosen(let link): try Change.write("1", to: ReversePath.setting(link))
             }
-        } catch where [ENOENT, ESRCH, ENODEV].contains(error.errno.code) {
+        } catch  where [ENOENT, ESRCH, ENODEV].contains(error.errno.code) {
             return
         }
     }

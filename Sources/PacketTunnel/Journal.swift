@@ -30,7 +30,8 @@ struct Journal {
             throw error
         } catch {
             throw .journal(
-                path: path, reason: "not a journal of webtun: \(error.localizedDescription); remove it when `ip rule` "
+                path: path,
+                reason: "not a journal of webtun: \(error.localizedDescription); remove it when `ip rule` "
                     + "shows no rule of protocol \(Rule.protocolNumber)")
         }
     }

@@ -56,7 +56,8 @@ extension CaptureRequest {
         return try CaptureError.unified {
             var netlink = try NetlinkSocket()
             let table = try LinkTable(&netlink)
-            let more = backEnd == .link ? attachSteps(table) : routeChanges(IPv6.families, table, &netlink).map(Step.init)
+            let more =
+                backEnd == .link ? attachSteps(table) : routeChanges(IPv6.families, table, &netlink).map(Step.init)
             return Plan(backEnd: backEnd, steps: tunSteps + more)
         }
     }

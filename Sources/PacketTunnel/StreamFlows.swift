@@ -127,7 +127,9 @@ struct StreamFlows: Sendable {
     /// Frees the slots whose time is over.
     mutating func expire(now: UInt64) {
         for phase in [Phase.opening, .established, .closing, .timeWait] {
-            while let slot = queues.oldest(of: phase.rawValue), now >= queues.time(of: slot) + phase.timeout {
+            while let slot = queues.oldest(of: phase.rawValue),
+                Clock.elapsed(from: queues.time(of: slot), to: now) >= phase.timeout
+            {
                 remove(slot, now: now)
             }
         }

@@ -93,7 +93,7 @@ struct TunRoute: Codable, Equatable, Sendable {
                             reply.header(5, UInt8.self) == Rule.protocolNumber
                         ))
                 }
-            } catch where error.errno.code == ENOENT {
+            } catch  where error.errno.code == ENOENT {
                 continue  // no such table yet
             }
         }

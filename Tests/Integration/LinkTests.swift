@@ -46,10 +46,10 @@ import Testing
             try await world.machine.ip(
                 """
                 link set eth0 address 02:00:5e:10:00:01
-                addr add 192.0.2.77/24 dev eth0
                 addr del \(Internet.machineV4)/24 dev eth0
+                addr add 192.0.2.77/24 dev eth0
+                route add default via 192.0.2.1
                 """)
-            _ = try await world.machine.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
             for tcp in [false, true] {
                 let held = try await eventually(within: 2, every: 50) {
                     let reply = try await world.ask("mac.blocked.example", tcp: tcp, timeout: 300)
@@ -79,8 +79,8 @@ import Testing
                         """
                         link add bare0 type vxlan dstport 4790 gpe external
                         link set bare0 up
-                        addr add \(own)/24 dev bare0
-                        route add 10.99.0.0/24 encap ip id 7 dst \(peer) dev bare0 metric 1
+                        addr add \(own)/24 dev bare0 noprefixroute
+                        route add 10.99.0.0/24 encap ip id 7 dst \(peer) dev bare0
                         """)
                 }
                 try await net.machine.ip(

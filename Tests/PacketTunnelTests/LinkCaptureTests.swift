@@ -173,7 +173,10 @@ struct LinkCaptureTests {
             #expect(peer.answer(1) == 1)
             #expect(peer.seen.last?.source == IPAddress("203.0.113.2"))
             var frames: [(bytes: [UInt8], tag: UInt16?)] = []
-            #expect(Scene.wait { frames = sniffer.tagged(with: "query"); return !frames.isEmpty })
+            #expect(
+                Scene.wait {
+                    frames = sniffer.tagged(with: "query"); return !frames.isEmpty
+                })
             let answer = try #require(frames.last)
             #expect(Array(answer.bytes.prefix(14)) == source + destination + [8, 0])
             #expect(answer.tag == 0x6007)
@@ -189,7 +192,10 @@ struct LinkCaptureTests {
             let bytes = try #require(peer.next(until: Date(timeIntervalSinceNow: 5)) { $0.destinationPort == 53 })
             #expect(bytes.withUnsafeBytes { peer.tun.write($0) } == bytes.count)
             var frames: [[UInt8]] = []
-            try #require(Scene.wait { frames = hosts.sniffer.frames(with: "onward"); return !frames.isEmpty })
+            try #require(
+                Scene.wait {
+                    frames = hosts.sniffer.frames(with: "onward"); return !frames.isEmpty
+                })
             // All but the checksum that the kernel completes.
             let sent = Array(bytes[10...])
             let left = Array(frames[0][14...])

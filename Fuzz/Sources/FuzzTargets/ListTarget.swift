@@ -25,6 +25,8 @@ enum ListTarget {
     private struct Sink: LineSink {
         mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
             let text = name.string
+            var again = NameText()
+            promise(again.parse(Array(text.utf8).span) == nil && again.string == text, "\(text) read again")
             guard let wire = Name(text) else { fatalError("no name: \(text)") }
             promise(wire.description == text, "\(wire) is not \(text)")
         }

@@ -1,7 +1,5 @@
-import Blocklist
 import ContentFilter
 import DNSProxy
-import Foundation
 import Kernel
 import PacketTunnel
 import Wire
@@ -87,20 +85,9 @@ enum PacketTarget {
 
     // MARK: DNS
 
-    private static let policy: PolicySnapshot = {
-        let path = FileManager.default.temporaryDirectory.appendingPathComponent("webtun-fuzz-\(UUID())").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        do {
-            let store = try BlocklistStore(state: path)
-            _ = try store.setRules([.init(.deny, .suffix, "b"), .init(.allow, .exact, "a.b")])
-            return try store.snapshot()
-        } catch {
-            fatalError("no policy: \(error)")
-        }
-    }()
-
     private static func answer(_ message: [UInt8], _ packet: Packet) {
-        var engine = Engine(settings: EngineSettings(cacheBytes: 1 << 16, waiting: 4), policy: policy, slots: 2)
+        var engine = Engine(
+            settings: EngineSettings(cacheBytes: 1 << 16, waiting: 4), policy: FuzzPolicy.snapshot, slots: 2)
         var out = [UInt8](repeating: 0, count: 65_536 + 48)
         var span = out.mutableSpan
         var whole = span.mutableBytes
@@ -110,7 +97,13 @@ enum PacketTarget {
             var room = whole._mutatingExtracting(header..<whole.byteCount)
             action = engine.handle(message.span.bytes, isStream: false, now: 5_000_000_000, into: &room)
             if case .ask = action {
-                action = .answer(engine.fail(message.span.bytes, .overload, into: &room))
+                let origin = Origin(
+                    client: packet.source, clientPort: packet.sourcePort, resolver: packet.destination,
+                    resolverPort: packet.destinationPort, stream: 0, arrived: 5_000_000_000)
+                promise(engine.park(1, message.span.bytes, origin), "room for one query")
+                engine.complete(1, failure: .noReachableAuthority)
+                guard let (_, answer) = engine.nextAnswer(into: &room) else { fatalError("a query without an answer") }
+                action = .answer(answer)
             }
         }
         guard case .answer(let answer) = action else {

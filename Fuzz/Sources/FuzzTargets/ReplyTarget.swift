@@ -1,5 +1,6 @@
 import CLDNS
 import DNSProxy
+import Kernel
 import Wire
 
 /// A DNS message as the reply to the question it carries.
@@ -11,6 +12,12 @@ enum ReplyTarget {
         let end = name.parse(message, at: 12)
         guard end > 0, end + 4 <= input.count else { return }
         _ = AnswerDigest(message: message)
+        admit(message, name, end)
+        answer(message, [7, 8, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + input[12..<end + 4])
+    }
+
+    /// Through ldns: what is admitted can be read again.
+    private static func admit(_ message: RawSpan, _ name: Name, _ end: Int) {
         var output = [UInt8](repeating: 0, count: 65_535)
         var admission = Admission()
         var span = output.mutableSpan
@@ -28,6 +35,32 @@ enum ReplyTarget {
         promise(status == LDNS_STATUS_OK, "ldns cannot read what was admitted")
         ldns_pkt_free(packet)
         _ = AnswerDigest(message: written.span.bytes)
+    }
+
+    /// As the engine takes it: the query that waits gets one answer, and so do those that come after.
+    private static func answer(_ message: RawSpan, _ query: [UInt8]) {
+        var engine = Engine(
+            settings: EngineSettings(cacheBytes: 1 << 17, waiting: 4), policy: FuzzPolicy.snapshot, slots: 2)
+        var output = [UInt8](repeating: 0, count: 65_535)
+        var span = output.mutableSpan
+        var room = span.mutableBytes
+        let now: UInt64 = 5_000_000_000
+        let question = query.span.bytes
+        guard case .ask = engine.handle(question, isStream: false, now: now, into: &room) else { return }
+        let origin = Origin(
+            client: IPAddress(v4: 1), clientPort: 4000, resolver: IPAddress(v4: 2), resolverPort: 53, stream: 0,
+            arrived: now)
+        promise(engine.park(1, question, origin), "room for one query")
+        engine.complete(1, reply: message, upstream: .none, now: now)
+        guard let (_, answer) = engine.nextAnswer(into: &room) else { fatalError("a query without an answer") }
+        promise((12...512).contains(answer.byteCount), "an answer of \(answer.byteCount) bytes without EDNS")
+        promise(room.get16(0) == 0x0708 && room.get8(2) & 0x80 != 0, "header")
+        promise(engine.nextAnswer(into: &room) == nil, "a second answer")
+        for isStream in [false, true] {
+            if case .answer(let next) = engine.handle(question, isStream: isStream, now: now + 1, into: &room) {
+                promise((12...65_535).contains(next.byteCount), "size of a cached answer")
+            }
+        }
     }
 
     static var seeds: [[UInt8]] {

@@ -30,7 +30,7 @@ final class Session: Sendable {
     }
 
     /// Who finds problems.
-    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, manager }
+    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, log, manager }
 
     let state: Mutex<State>
     let started = Clock.monotonic()
@@ -60,21 +60,21 @@ final class Session: Sendable {
         }
     }
 
-    /// Lists and rules in force; on the first run the starter lists are loaded before.
+    /// Lists and rules in force; starter lists that were never loaded are loaded before.
     private func openLists() async throws -> PolicySnapshot {
         let path = options.state
         let starter = configuration.lists.starter
         let logger = logger
         return try await OwnThread.value("webtun-lists") {
             let store = try BlocklistStore(state: path)
-            if store.isNew, !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
+            if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
             return try store.snapshot()
         }
     }
 
     private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
         guard FileText.exists(folder) else {
-            return logger.notice("there are no starter lists", metadata: ["folder": "\(folder)"])
+            return logger.debug("there are no starter lists", metadata: ["folder": "\(folder)"])
         }
         do {
             for result in try store.loadStarterLists(folder) {
@@ -92,19 +92,30 @@ final class Session: Sendable {
 
     // MARK: What is opened and closed
 
+    /// A log that is not to be had is a problem to tell, and none for DNS.
     private func withLog(_ body: (QueryRing?, QueryLogWriter?) async throws -> Void) async throws {
-        let settings = configuration.log
-        guard settings.enabled else { return try await body(nil, nil) }
-        let ring = try QueryRing(capacity: settings.ringBytes)
-        var options = QueryLogWriter.Options()
-        options.limits = settings.limits
-        let writer = try QueryLogWriter(
-            path: self.options.state + "/querylog.db", rings: [ring],
-            labels: LogLabels(
-                list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
-                rule: RuleTexts(state: self.options.state).text), options: options)
+        guard configuration.log.enabled else { return try await body(nil, nil) }
+        let ring: QueryRing
+        let writer: QueryLogWriter
+        do {
+            ring = try QueryRing(capacity: configuration.log.ringBytes)
+            writer = try openLog(ring)
+        } catch {
+            report(.log, "no query is logged: \(error)")
+            return try await body(nil, nil)
+        }
         defer { writer.stop() }
         try await body(ring, writer)
+    }
+
+    private func openLog(_ ring: QueryRing) throws -> QueryLogWriter {
+        var options = QueryLogWriter.Options()
+        options.limits = configuration.log.limits
+        let labels = LogLabels(
+            list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
+            rule: RuleTexts(state: self.options.state).text)
+        return try QueryLogWriter(
+            path: self.options.state + "/querylog.db", rings: [ring], labels: labels, options: options)
     }
 
     private func withEngine(

@@ -23,6 +23,10 @@ struct World {
             try await prepare(net, webtun)
             let daemon = try await webtun.start(capture: capture, links: links, serve: serve, extra: extra)
             try await body(World(net: net, webtun: webtun, daemon: daemon))
+            // A test may stop or kill it; nothing may make it crash.
+            if let status = daemon.status, status != 0, status != 128 + SIGKILL {
+                throw LabError("webtun ended with \(status):\n\(daemon.output.suffix(2000))\n\(daemon.errors.prefix(6000))")
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 import Foundation
-@testable import PacketTunnel
 
+@testable import PacketTunnel
 
 /// A host with webtun's tunnel, and its gateway: what most tests of capture need.
 enum Scene {
@@ -13,7 +13,9 @@ enum Scene {
         let hosts = try lab.pair()
         let script = prepare.replacing("APP", with: hosts.app).replacing("FAR", with: hosts.far)
             .replacing("LAB", with: lab.prefix)
-        for line in script.split(separator: "\n") where line.hasPrefix("new ") { _ = try lab.namespace(String(line.dropFirst(4))) }
+        for line in script.split(separator: "\n") where line.hasPrefix("new ") {
+            _ = try lab.namespace(String(line.dropFirst(4)))
+        }
         try Lab.run(script.split(separator: "\n").filter { !$0.hasPrefix("new ") }.joined(separator: "\n"))
         var request = CaptureRequest()
         request.backEnd = backEnd
