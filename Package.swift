@@ -76,6 +76,9 @@ let package = Package(
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("KernelTests", ["Kernel"]),
+        tests(
+            "FuzzTests",
+            ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
@@ -92,13 +95,3 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
-
-// The fuzzers, built by scripts/fuzz alone: the sanitizers do not belong into other builds.
-if Context.environment["WEBTUN_FUZZ"] != nil {
-    package.targets.append(.systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"))
-    package.targets += ["FuzzPacket", "FuzzReply", "FuzzList"].map { name in
-        .executableTarget(
-            name: name, dependencies: ["Blocklist", "DNSProxy", "Kernel", "Wire", "CFuzzer"], path: "Fuzz/\(name)",
-            swiftSettings: testing, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
-    }
-}
