@@ -54,7 +54,7 @@ bench: release
 	scripts/setup bench
 	Benchmarks/run
 
-# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that crash are kept under Fuzz/crashes.
+# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:
 	scripts/setup build
 	scripts/fuzz $(FUZZ_SECONDS)

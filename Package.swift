@@ -92,13 +92,3 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
-
-// The fuzzers, built by scripts/fuzz alone: the sanitizers do not belong into other builds.
-if Context.environment["WEBTUN_FUZZ"] != nil {
-    package.targets.append(.systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"))
-    package.targets += ["FuzzPacket", "FuzzReply", "FuzzList"].map { name in
-        .executableTarget(
-            name: name, dependencies: ["Blocklist", "DNSProxy", "Kernel", "Wire", "CFuzzer"], path: "Fuzz/\(name)",
-            swiftSettings: testing, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
-    }
-}
