@@ -57,7 +57,7 @@ bench: release
 # Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:
 	scripts/setup build
-	scripts/fuzz $(FUZZ_SECONDS)
+	Fuzz/run $(FUZZ_SECONDS)
 
 lint:
 	scripts/setup build
