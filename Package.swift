@@ -76,6 +76,9 @@ let package = Package(
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("KernelTests", ["Kernel"]),
+        tests(
+            "FuzzTests",
+            ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
