@@ -21,6 +21,8 @@ enum Schema {
         return migrator
     }
 
+    static var knownMigrations: Set<String> { Set(migrator.migrations) }
+
     /// Brings the file to this version, creating it when it is not there.
     ///
     /// - Throws: `QueryLogError`: `newer`, `foreign`, or `sqlite` when SQLite cannot (locked, full, read-only, corrupt).
@@ -55,9 +57,8 @@ enum Schema {
         guard try Int32.fetchOne(database, sql: "PRAGMA application_id") == applicationID else {
             throw QueryLogError.foreign(path: path)
         }
-        let known = Set(migrator.migrations)
         let applied = try migrator.appliedIdentifiers(database)
-        if let unknown = applied.subtracting(known).min() {
+        if let unknown = applied.subtracting(knownMigrations).min() {
             throw QueryLogError.newer(path: path, migration: unknown)
         }
     }
