@@ -17,9 +17,11 @@ public final class ReadOnlySQL {
     /// - Throws: `QueryLogError`: `missing`, or SQLite's reason.
     public init(path: String) throws {
         connection = try QueryLogReader.connect(path)
-        unsafe sqlite3_set_authorizer(connection.handle, { _, action, first, second, _, _ in
-            unsafe ReadOnlySQL.authorize(action, first, second)
-        }, nil)
+        unsafe sqlite3_set_authorizer(
+            connection.handle,
+            { _, action, first, second, _, _ in
+                unsafe ReadOnlySQL.authorize(action, first, second)
+            }, nil)
     }
 
     /// Runs `sql` and gives its rows one by one.

@@ -35,7 +35,9 @@ extension QueryLogReader {
         let statement = try connection.prepare(texts)
         while try statement.step() {
             let id = statement.integer(0)
-            guard id >= 0, id < counts.count, counts[Int(id)].queries > 0, let text = statement.text(1) else { continue }
+            guard id >= 0, id < counts.count, counts[Int(id)].queries > 0, let text = statement.text(1) else {
+                continue
+            }
             var entry = entries[text] ?? TopEntry(text: text, queries: 0, blocked: 0)
             entry.queries += counts[Int(id)].queries
             entry.blocked += counts[Int(id)].blocked
