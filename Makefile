@@ -18,9 +18,9 @@ release:
 	scripts/setup build
 	$(SWIFT) build -c release --product webtun
 
-# Filter this machine until ^C: make run ARGS="--link eth0 --upstream 9.9.9.9"
+# Filter this machine until ^C: make run ARGS="--link eth0 --upstream 192.0.2.53"
 run: release
-	exec .build/release/webtun run $(ARGS)
+	exec .build/release/webtun run --starter blocklists $(ARGS)
 
 # A tour in network namespaces of its own; this machine's network is not touched.
 demo: release

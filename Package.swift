@@ -38,7 +38,13 @@ let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-s
 
 let package = Package(
     name: "webtun",
-    products: [.executable(name: "webtun", targets: ["webtun"])],
+    products: [
+        .executable(name: "webtun", targets: ["webtun"]),
+        // For the packages in Fuzz and Benchmarks.
+        .library(
+            name: "WebtunRooms",
+            targets: ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -49,7 +55,7 @@ let package = Package(
     ],
     targets: [
         .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
-        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments]),
+        room("Commands", ["Daemon", "DNSProxy", "Blocklist", "QueryLog", "Kernel", "Wire", arguments, logging]),
         room(
             "Daemon",
             [
@@ -59,7 +65,7 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
-        room("Blocklist", ["Wire", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
@@ -78,11 +84,21 @@ let package = Package(
         tests(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Wire", "CAllocations"]),
-        tests("CommandsTests", ["Commands"]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],
             swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The fuzzers, built by scripts/fuzz alone: the sanitizers do not belong into other builds.
+if Context.environment["WEBTUN_FUZZ"] != nil {
+    package.targets.append(.systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"))
+    package.targets += ["FuzzPacket", "FuzzReply", "FuzzList"].map { name in
+        .executableTarget(
+            name: name, dependencies: ["Blocklist", "DNSProxy", "Kernel", "Wire", "CFuzzer"], path: "Fuzz/\(name)",
+            swiftSettings: testing, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
+    }
+}

@@ -1,4 +1,5 @@
 public import Blocklist
+public import Kernel
 public import Wire
 
 /// What is to be done with a DNS message from an application.
@@ -21,8 +22,8 @@ public struct Answer: Sendable {
     public var isCached: Bool
     /// An upstream vouched for the answer with AD.
     public var isAuthentic: Bool
-    /// Index of the upstream that answered, -1 for none.
-    public var upstream: Int
+    /// The upstream that answered; the unspecified address for none.
+    public var upstream: SocketAddress
 
     @inlinable
     init(_ byteCount: Int, _ reason: Reason, _ rcode: RCode, _ verdict: Verdict = .forward) {
@@ -32,7 +33,7 @@ public struct Answer: Sendable {
         self.rcode = rcode
         isCached = false
         isAuthentic = false
-        upstream = -1
+        upstream = .none
     }
 }
 
@@ -57,7 +58,8 @@ public struct Origin: Sendable {
 
     @inlinable
     public init(
-        client: IPAddress, clientPort: UInt16, resolver: IPAddress, resolverPort: UInt16, stream: UInt64, arrived: UInt64
+        client: IPAddress, clientPort: UInt16, resolver: IPAddress, resolverPort: UInt16, stream: UInt64,
+        arrived: UInt64
     ) {
         self.client = client
         self.clientPort = clientPort
@@ -68,3 +70,13 @@ public struct Origin: Sendable {
     }
 }
 
+extension UpstreamExchange.Failure {
+    /// What the client is told (RFC 8914 section 4).
+    public var extendedError: ExtendedError {
+        switch self {
+        case .timeout, .noServers: .noReachableAuthority
+        case .refused, .unreachable: .networkError
+        case .serverFailure: .other
+        }
+    }
+}

@@ -1,4 +1,5 @@
 import Blocklist
+import Kernel
 import Wire
 
 /// What became of the slot that an upstream answered last, and whose question each slot is.
@@ -12,11 +13,11 @@ struct Completion: ~Copyable {
 
     private let asked: UnsafeMutablePointer<Asked>
     private let slots: Int
-    private var admission = Admission()
+    private var admission: Admission
     private let buffer: UnsafeMutableRawBufferPointer
 
     private(set) var slot = 0
-    private(set) var upstream = -1
+    private(set) var upstream = SocketAddress.none
     private(set) var isAdmitted = false
     private(set) var facts = AdmittedReply()
     /// The policy's word over the qname, or over the CNAME target that is blocked.
@@ -27,8 +28,9 @@ struct Completion: ~Copyable {
     /// Why there is no reply.
     var error = ExtendedError.noReachableAuthority
 
-    init(slots: Int) {
+    init(slots: Int, limits: Admission.Limits) {
         self.slots = slots
+        admission = Admission(limits: limits)
         unsafe asked = .allocate(capacity: slots)
         unsafe buffer = .allocate(byteCount: 65535, alignment: 16)
     }
@@ -55,7 +57,7 @@ struct Completion: ~Copyable {
         return unsafe asked[slot].key
     }
 
-    mutating func begin(_ slot: Int, _ upstream: Int) {
+    mutating func begin(_ slot: Int, _ upstream: SocketAddress) {
         self.slot = slot
         self.upstream = upstream
         isAdmitted = false

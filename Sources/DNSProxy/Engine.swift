@@ -1,4 +1,5 @@
 public import Blocklist
+public import Kernel
 public import Wire
 
 /// The DNS engine: a query's bytes in, an `Action` out. It asks nobody and waits for nothing.
@@ -35,7 +36,7 @@ public struct Engine: ~Copyable {
         seed = UInt64.random(in: 1...UInt64.max)
         cache = Cache(byteCount: settings.cacheBytes)
         waiting = Waiting(capacity: settings.waiting, slots: slots)
-        completion = Completion(slots: slots)
+        completion = Completion(slots: slots, limits: settings.limits)
         key = QuestionKey(name, query, seed: seed)
     }
 
@@ -91,7 +92,7 @@ public struct Engine: ~Copyable {
         var answer = Answer(byteCount, reason(of: verdict, isPaused), RCode(hit.facts.rcode), verdict)
         answer.isCached = true
         answer.isAuthentic = hit.facts.isAuthentic
-        answer.upstream = Int(hit.facts.upstream)
+        answer.upstream = hit.facts.upstream
         return .answer(answer)
     }
 
@@ -165,8 +166,8 @@ public struct Engine: ~Copyable {
 
     /// The upstream's reply to a slot: what ldns admits enters the cache and becomes the answer of `nextAnswer`.
     ///
-    /// - Parameter upstream: its index, for the log.
-    public mutating func complete(_ slot: Int, reply: RawSpan, upstream: Int, now: UInt64) {
+    /// - Parameter upstream: who answered, for the log.
+    public mutating func complete(_ slot: Int, reply: RawSpan, upstream: SocketAddress, now: UInt64) {
         completion.begin(slot, upstream)
         name = completion.name(slot)
         guard completion.admit(reply, name, slot) else { return }
@@ -177,7 +178,7 @@ public struct Engine: ~Copyable {
         guard completion.facts.ttl > 0, !completion.isBlocked else { return }
         let facts = Cache.Facts(
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
-            upstream: UInt16(truncatingIfNeeded: upstream), isAuthentic: completion.facts.isAuthentic,
+            upstream: upstream, isAuthentic: completion.facts.isAuthentic,
             hasChain: completion.facts.hasChain, generation: isPaused ? generation &- 1 : generation)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
@@ -191,7 +192,7 @@ public struct Engine: ~Copyable {
 
     /// No upstream answered a slot.
     public mutating func complete(_ slot: Int, failure: ExtendedError) {
-        completion.begin(slot, -1)
+        completion.begin(slot, .none)
         name = completion.name(slot)
         digest = AnswerDigest()
         completion.error = failure

@@ -80,7 +80,7 @@ struct UpstreamSockets: ~Copyable {
             let isFresh =
                 entries[current].sent < UpstreamSockets.queriesPerSocket
                 && entries[current].strays < UpstreamSockets.straysPerSocket
-                && now &- entries[current].openedAt < UpstreamSockets.maximumAge
+                && Clock.elapsed(from: entries[current].openedAt, to: now) < UpstreamSockets.maximumAge
             // With every entry waiting for answers an old port is better than none.
             if isFresh || free.isEmpty { return current }
             lanes[lane] = -1

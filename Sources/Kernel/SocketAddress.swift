@@ -16,6 +16,9 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         self.scope = scope
     }
 
+    /// The unspecified IPv4 address with port 0: no address at all.
+    @inlinable public static var none: SocketAddress { SocketAddress(IPAddress(v4: 0), port: 0) }
+
     /// `AF_INET` or `AF_INET6`.
     @inlinable public var family: CInt { address.isIPv6 ? AF_INET6 : AF_INET }
 

@@ -1,6 +1,7 @@
 import Blocklist
 import CAllocations
 import CLDNS
+import Kernel
 import Testing
 import Wire
 
@@ -51,7 +52,7 @@ final class Bench {
         #expect(isParked)
     }
 
-    func complete(slot: Int, _ reply: [UInt8], upstream: Int = 0) {
+    func complete(slot: Int, _ reply: [UInt8], upstream: SocketAddress = .none) {
         engine.complete(slot, reply: reply.span.bytes, upstream: upstream, now: now)
     }
 

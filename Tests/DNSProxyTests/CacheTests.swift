@@ -1,3 +1,4 @@
+import Kernel
 import Testing
 import Wire
 
@@ -6,7 +7,7 @@ import Wire
 @Suite struct CacheTests {
     static func facts(_ stored: UInt32, _ ttl: UInt32) -> Cache.Facts {
         Cache.Facts(
-            stored: stored, expires: stored + ttl, rcode: 0, upstream: 0, isAuthentic: false, hasChain: false,
+            stored: stored, expires: stored + ttl, rcode: 0, upstream: .none, isAuthentic: false, hasChain: false,
             generation: 0)
     }
 

@@ -14,7 +14,8 @@ public struct Configuration: Sendable, Equatable {
     public struct Capture: Sendable, Equatable {
         public var backend = Backend.auto
         public var mode = Mode.dns
-        /// Links whose outgoing queries are captured; empty: every link with a default route.
+        /// Links whose outgoing queries are captured, `*` and `?` as in the shell; empty: every link but
+        /// the loopback, the served, and parts of a bridge or bond.
         public var links: [String] = []
         /// Links whose incoming queries, those of clients behind this machine, are captured.
         public var serve: [String] = []
@@ -32,8 +33,8 @@ public struct Configuration: Sendable, Equatable {
         public var peer = IPAddress(v4: 0x0a01_0002)
         public var address6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 1)
         public var peer6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 2)
-        /// Bytes; 0: that of the captured link with the largest.
-        public var mtu: UInt32 = 0
+        /// Bytes.
+        public var mtu: UInt32 = 1500
     }
 
     /// `[dns]`: what is answered, and who is asked.
@@ -43,12 +44,13 @@ public struct Configuration: Sendable, Equatable {
         public var blockingMode = BlockingMode.null
         /// For the blocking mode `custom`.
         public var blockingAddresses: [IPAddress] = []
-        /// Seconds.
+        /// Seconds that clients may keep a blocked answer.
         public var blockingTTL: UInt32 = 10
         public var cacheBytes = 8 << 20
-        /// Seconds.
-        public var minTTL: UInt32 = 0
+        /// Seconds that an answer is kept at most.
         public var maxTTL: UInt32 = 86_400
+        /// Seconds that the absence of a name or record is kept at most.
+        public var maxNegativeTTL: UInt32 = 3600
         public var listenerPort: UInt16 = 53_535
         public var tcpIdleSeconds: UInt32 = 10
         public var tcpConnections = 256
@@ -84,6 +86,11 @@ public struct Configuration: Sendable, Equatable {
             case .file(let path, let line): "\(path):\(line)"
             case .option(let name): name
             }
+        }
+
+        /// The key as a message about it names it: an option stands for itself.
+        func key(_ key: String) -> String? {
+            if case .option = self { nil } else { key }
         }
     }
 

@@ -19,16 +19,8 @@ extension Configuration {
         .address("tunnel.peer", \.tunnel.peer, isIPv6: false),
         .address("tunnel.address6", \.tunnel.address6, isIPv6: true),
         .address("tunnel.peer6", \.tunnel.peer6, isIPv6: true),
-        Setting(key: "tunnel.mtu") { configuration, value in
-            // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
-            let wanted = "must be 0 or 1280 to 65535"
-            guard case .integer(let number) = value else { return "\(wanted), not \(value.kind)" }
-            guard number == 0 || (1280...65535).contains(number) else { return "\(wanted), not \(number)" }
-            configuration.tunnel.mtu = UInt32(number)
-            return nil
-        } value: {
-            .integer(Int64($0.tunnel.mtu))
-        },
+        // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
+        .integer("tunnel.mtu", \.tunnel.mtu, 1280...65_535),
 
         .texts(
             "dns.upstream", \.dns.upstream, wanted: "an address with or without port, like \"192.0.2.53:53\"",
@@ -44,8 +36,8 @@ extension Configuration {
             parse: { IPAddress($0) }, print: \.description),
         .integer("dns.blocking_ttl", \.dns.blockingTTL, 0...604_800),
         .integer("dns.cache_bytes", \.dns.cacheBytes, 65_536...(4 << 30)),
-        .integer("dns.min_ttl", \.dns.minTTL, 0...3600),
-        .integer("dns.max_ttl", \.dns.maxTTL, 1...604_800),
+        .integer("dns.max_ttl", \.dns.maxTTL, 0...604_800),
+        .integer("dns.max_negative_ttl", \.dns.maxNegativeTTL, 0...86_400),
         .integer("dns.listener_port", \.dns.listenerPort, 1...65_535),
         .integer("dns.tcp_idle_seconds", \.dns.tcpIdleSeconds, 1...3600),
         .integer("dns.tcp_connections", \.dns.tcpConnections, 1...65_536),
@@ -79,8 +71,8 @@ extension Configuration {
         for isIPv6 in [false, true] where dns.blockingAddresses.count(where: { $0.isIPv6 == isIPv6 }) > 1 {
             found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
         }
-        if dns.minTTL > dns.maxTTL { found.append(("dns.min_ttl", "must not be above dns.max_ttl, \(dns.maxTTL)")) }
-        for server in dns.upstream where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
+        for server in dns.upstream
+        where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
             found.append(("dns.upstream", "\(server.address) is webtun's own address"))
         }
         for link in capture.serve where capture.links.contains(link) {

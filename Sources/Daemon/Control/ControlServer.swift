@@ -18,8 +18,8 @@ final class ControlServer: Sendable {
     private let path: String
     private let handler: Handler
     private let listener: Descriptor
-    /// The serving thread's, after the initializer.
-    nonisolated(unsafe) private let poller: Poller
+    /// The serving thread holds it as long as it serves.
+    private let poller: Mutex<Poller>
     private let wakeup: Wakeup
     private let outbox = Mutex(Outbox())
 
@@ -35,24 +35,30 @@ final class ControlServer: Sendable {
         self.path = path
         self.handler = handler
         wakeup = try Wakeup()
-        let address = try UnixAddress(path)
-        let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
-        listener = try Descriptor(socket(AF_UNIX, kind, 0), "open a control socket")
-        unsafe unlink(path)
-        // The kernel gives the file the mode of the socket (`unix_bind_bsd` of net/unix/af_unix.c).
-        guard fchmod(listener.number, 0o600) == 0,
-            unsafe address.withSockaddr({ unsafe bind(listener.number, $0, $1) }) == 0,
-            listen(listener.number, 16) == 0
-        else { throw KernelError("listen on \(path)") }
-        poller = try Poller()
+        listener = try ControlServer.listen(on: path)
+        let poller = try Poller()
         try poller.add(listener.number, tag: 0, .read)
         try poller.add(wakeup.number, tag: 1, .read)
+        self.poller = Mutex(poller)
+    }
+
+    private static func listen(on path: String) throws(KernelError) -> Descriptor {
+        let address = try UnixAddress(path)
+        let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
+        let listener = try Descriptor(socket(AF_UNIX, kind, 0), "open a control socket")
+        let number = listener.number
+        unsafe unlink(path)
+        // The kernel gives the file the mode of the socket (`unix_bind_bsd` of net/unix/af_unix.c).
+        guard fchmod(number, 0o600) == 0, unsafe address.withSockaddr({ unsafe bind(number, $0, $1) }) == 0,
+            Glibc.listen(number, 16) == 0
+        else { throw KernelError("listen on \(path)") }
+        return listener
     }
 
     /// Serves until the task is cancelled, then removes the socket.
     func run() async {
         await withTaskCancellationHandler {
-            await OwnThread.run("webtun-control") { self.serve() }
+            await OwnThread.run("webtun-control") { self.poller.withLock { self.serve($0) } }
         } onCancel: {
             outbox.withLock { $0.isStopping = true }
             wakeup.signal()
@@ -77,14 +83,14 @@ final class ControlServer: Sendable {
         }
     }
 
-    private func serve() {
+    private func serve(_ poller: borrowing Poller) {
         var connections: [UInt64: Connection] = [:]
         var next: UInt64 = 2
         while !outbox.withLock({ $0.isStopping }) {
             for index in 0..<poller.wait(milliseconds: connections.isEmpty ? -1 : 1000) {
                 let event = poller.event(index)
                 if event.tag == 0 {
-                    accept(&connections, &next)
+                    accept(poller, &connections, &next)
                 } else if event.tag == 1 {
                     wakeup.clear()
                 } else if let connection = connections[event.tag] {
@@ -94,7 +100,7 @@ final class ControlServer: Sendable {
                             continue
                         }
                     }
-                    if !send(connection, event.tag) { connections[event.tag] = nil }
+                    if !send(connection, event.tag, poller) { connections[event.tag] = nil }
                 }
             }
             for reply in outbox.withLock({ outbox in
@@ -106,7 +112,7 @@ final class ControlServer: Sendable {
                 connection.isBusy = false
                 connection.deadline = ControlServer.deadline()
                 takeLines(connection, reply.connection)
-                if !send(connection, reply.connection) { connections[reply.connection] = nil }
+                if !send(connection, reply.connection, poller) { connections[reply.connection] = nil }
             }
             let now = Clock.monotonic()
             connections = connections.filter { $0.value.isBusy || $0.value.deadline > now }
@@ -115,7 +121,7 @@ final class ControlServer: Sendable {
 
     private static func deadline() -> UInt64 { Clock.monotonic() + patience * 1_000_000_000 }
 
-    private func accept(_ connections: inout [UInt64: Connection], _ next: inout UInt64) {
+    private func accept(_ poller: borrowing Poller, _ connections: inout [UInt64: Connection], _ next: inout UInt64) {
         while true {
             let number = Glibc.accept(listener.number, nil, nil)
             guard number >= 0 else { return }
@@ -174,7 +180,7 @@ final class ControlServer: Sendable {
     }
 
     /// Writes what the client takes now; false when it is finished or gone.
-    private func send(_ connection: Connection, _ tag: UInt64) -> Bool {
+    private func send(_ connection: Connection, _ tag: UInt64, _ poller: borrowing Poller) -> Bool {
         while !connection.output.isEmpty {
             let count = unsafe connection.output.withUnsafeBytes { bytes in
                 unsafe Glibc.send(connection.descriptor.number, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL))

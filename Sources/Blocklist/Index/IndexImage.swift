@@ -1,0 +1,110 @@
+import Glibc
+import Kernel
+
+/// A compiled index in memory: a mapped file, or bytes of the heap. It owns the memory its `view` points to.
+@safe
+final class IndexImage: Sendable {
+    let header: IndexHeader
+    let view: IndexView
+    // Never written while the image lives.
+    private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
+    private let size: Int
+    private let mapped: Bool
+
+    /// Maps an index file, read-only, after its checksum has been found right. Pages come in as they are needed.
+    ///
+    /// - Throws: `BlocklistError.indexMissing`, `.indexCorrupt`, `.system`.
+    init(path: String) throws(BlocklistError) {
+        let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        if number < 0 && errno == ENOENT { throw .indexMissing(path) }
+        guard number >= 0 else { throw .system("open \(path)", "\(Errno.current())") }
+        let file = Descriptor(owning: number)
+        header = try IndexImage.validate(file, path)
+        size = Int(header.fileSize)
+        guard let memory = unsafe mmap(nil, size, PROT_READ, MAP_SHARED, file.number, 0), unsafe memory != MAP_FAILED
+        else { throw .system("map \(path)", "\(Errno.current())") }
+        unsafe self.memory = unsafe memory
+        mapped = true
+        view = unsafe IndexView(header, memory)
+    }
+
+    /// An index of the bytes that `IndexBuilder` made in memory.
+    init(bytes: [UInt8]) throws(BlocklistError) {
+        header = try IndexHeader(parsing: Array(bytes.prefix(IndexHeader.size)), path: "memory")
+        size = bytes.count
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: size + 64, alignment: 64)
+        let memory = unsafe memory
+        unsafe bytes.withUnsafeBytes { unsafe memory.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        mapped = false
+        view = unsafe IndexView(header, memory)
+    }
+
+    deinit {
+        if mapped {
+            unsafe munmap(memory, size)
+        } else {
+            unsafe memory.deallocate()
+        }
+    }
+
+    /// The lists in force: id and name.
+    var titles: [Int32: String] {
+        var titles: [Int32: String] = [:]
+        for index in 0..<Int(header.classes) {
+            let record = unsafe memory + Int(header.classesAt) + index * 24
+            let list = unsafe record.load(fromByteOffset: 8, as: Int32.self)
+            let offset = unsafe Int(record.load(fromByteOffset: 16, as: UInt32.self))
+            let length = unsafe Int(record.load(fromByteOffset: 20, as: UInt32.self))
+            let bytes = unsafe UnsafeRawBufferPointer(
+                start: memory + Int(header.titlesAt) + offset, count: length)
+            titles[list] = unsafe String(decoding: bytes, as: UTF8.self)
+        }
+        return titles
+    }
+
+    /// Reads the header alone, without checking the rest.
+    static func peek(path: String) throws(BlocklistError) -> IndexHeader {
+        let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        if number < 0 && errno == ENOENT { throw .indexMissing(path) }
+        guard number >= 0 else { throw .system("open \(path)", "\(Errno.current())") }
+        let file = Descriptor(owning: number)
+        return try IndexHeader(parsing: readBlock(file, path, IndexHeader.size), path: path)
+    }
+
+    /// Reads the whole file through a small buffer, not the mapping: checked pages stay out of this process.
+    private static func validate(_ file: borrowing Descriptor, _ path: String) throws(BlocklistError) -> IndexHeader {
+        let header = try IndexHeader(parsing: readBlock(file, path, IndexHeader.size), path: path)
+        var checksum = Checksum()
+        var total = IndexHeader.size
+        while true {
+            let block = try readBlock(file, path, 1 << 18)
+            unsafe block.withUnsafeBytes { unsafe checksum.update($0) }
+            total += block.count
+            if block.count < 1 << 18 { break }
+        }
+        guard total == header.fileSize else {
+            throw .indexCorrupt(path, "\(total) bytes long, not \(header.fileSize)")
+        }
+        guard checksum.value == header.bodyChecksum else { throw .indexCorrupt(path, "wrong checksum") }
+        return header
+    }
+
+    /// Reads `size` bytes, fewer only at the end of the file.
+    private static func readBlock(
+        _ file: borrowing Descriptor, _ path: String, _ size: Int
+    ) throws(BlocklistError) -> [UInt8] {
+        var failure: CInt = 0
+        let number = file.number
+        let block = unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            while count < size {
+                let got = unsafe read(number, buffer.baseAddress! + count, size - count)
+                if got < 0 && errno == EINTR { continue }
+                if got < 0 { failure = errno }
+                guard got > 0 else { return }
+                count += got
+            }
+        }
+        guard failure == 0 else { throw .system("read \(path)", "\(Errno(failure))") }
+        return block
+    }
+}

@@ -1,0 +1,87 @@
+/// Guesses what a file is from its first lines.
+enum FormatDetector {
+    private static let sample = 500
+
+    /// - Throws: `BlocklistError.listRefused` for what is no list of a known format, saying what it looks like.
+    static func detect(_ head: Span<UInt8>, path: String) throws(BlocklistError) -> ListFormat {
+        var hosts = 0
+        var domains = 0
+        var start = 0
+        var others: [String: Int] = [:]
+        while start < head.count && hosts + domains < sample {
+            var end = start
+            while end < head.count && head[end] != 0x0A { end += 1 }
+            let line = head.extracting(start..<end)
+            start = end + 1
+            if let other = FormatDetector.other(line) { others[other, default: 0] += 1 }
+            var words = Words(line)
+            guard let first = words.next(), !comment(line[first.lowerBound]) else { continue }
+            if HostsParser.address(line.extracting(first)) != .none && words.next() != nil {
+                hosts += 1
+            } else {
+                domains += 1
+            }
+        }
+        if let (other, count) = others.max(by: { $0.value < $1.value }), count > hosts, count * 2 > domains {
+            throw .listRefused(path, "looks like \(other), which is not supported; hosts and domains files are")
+        }
+        return hosts > 0 && hosts * 2 >= domains ? .hosts : .domains
+    }
+
+    /// Refuses what is no text, and web pages, whatever the format asked for.
+    static func check(_ head: Span<UInt8>, path: String) throws(BlocklistError) {
+        guard head.count > 0 else { throw .listRefused(path, "the file is empty") }
+        if head.count >= 2 {
+            switch (head[0], head[1]) {
+            case (0xFF, 0xFE), (0xFE, 0xFF):
+                throw .listRefused(path, "UTF-16 text; convert it to UTF-8 first, for example with iconv")
+            case (0x1F, 0x8B), (0x28, 0xB5), (0x42, 0x5A), (0xFD, 0x37), (0x50, 0x4B):
+                if compressed(head) { throw .listRefused(path, "compressed; unpack it first") }
+            default: break
+            }
+        }
+        var at = 0
+        if head.count >= 3 && head[0] == 0xEF && head[1] == 0xBB && head[2] == 0xBF { at = 3 }
+        while at < head.count && (Words.blank(head[at]) || head[at] == 0x0A) { at += 1 }
+        if at < head.count && head[at] == UInt8(ascii: "<") {
+            throw .listRefused(path, "line \(line(of: at, head)): a web page or XML, not a list")
+        }
+    }
+
+    /// Two letters can begin a name, "BZ" and "PK" too: look further.
+    private static func compressed(_ head: Span<UInt8>) -> Bool {
+        let binary = (0..<min(head.count, 32)).contains { index in
+            let byte = head[index]
+            return byte < 0x20 && byte != 0x09 && byte != 0x0A && byte != 0x0D
+        }
+        return head[0] == 0x1F || head[0] == 0xFD || binary
+    }
+
+    private static func line(of place: Int, _ head: Span<UInt8>) -> Int {
+        (0..<place).reduce(1) { $0 + (head[$1] == 0x0A ? 1 : 0) }
+    }
+
+    private static func comment(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: "!") || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "/")
+    }
+
+    /// The name of a format that is not read, when a line is typical of it.
+    private static func other(_ line: Span<UInt8>) -> String? {
+        if line.starts("||") || line.starts("@@||") || line.starts("[Adblock") || line.starts("[AdGuard") {
+            return "adblock syntax"
+        }
+        if line.starts("address=/") || line.starts("server=/") || line.starts("local=/") {
+            return "dnsmasq configuration"
+        }
+        if line.starts("local-zone:") || line.starts("local-data:") { return "unbound configuration" }
+        if line.starts("$TTL") || line.starts("$ORIGIN") { return "a zone file" }
+        if line.starts("*.") { return "a list of wildcards" }
+        return nil
+    }
+}
+
+extension Span<UInt8> {
+    fileprivate func starts(_ text: StaticString) -> Bool {
+        count >= text.utf8CodeUnitCount && extracting(first: text.utf8CodeUnitCount).equals(text)
+    }
+}

@@ -1,0 +1,99 @@
+import GRDB
+import Glibc
+
+/// Watches the state directory for changes of lists and rules, made by this process or by others.
+///
+/// For one thread or task at a time; ask every 250 ms or so. A quiet question costs one `PRAGMA data_version` and one
+/// `stat`.
+public final class PolicyFollower {
+    private let store: BlocklistStore
+    private var current: PolicySnapshot
+    private var dataVersion: Int64 = -1
+    private var file = FileMark()
+    /// When a compiled index was first found missing for the lists, in microseconds; nil when it is there.
+    private var staleSince: Int64?
+    /// How long others are given to compile after they changed the lists, before this process does.
+    private static let patience: Int64 = 1_000_000
+
+    /// - Parameter current: what is in force; from `BlocklistStore.snapshot`.
+    /// - Throws: `BlocklistError`, as opening a `BlocklistStore`.
+    public init(state: String, current: PolicySnapshot) throws {
+        // A connection of its own: `data_version` does not tell of a connection's own commits.
+        store = try BlocklistStore(state: state)
+        self.current = current
+        file = FileMark(store.indexPath)
+    }
+
+    /// The policy when it has changed since the last call (or `init`), else nil.
+    ///
+    /// Rules are followed even while a new index is being compiled. When somebody changed lists and left no index
+    /// behind, this call compiles it, which takes as long as it takes.
+    ///
+    /// - Throws: `BlocklistError`; the policy in force stays, and the next call tries again.
+    public func poll() throws -> PolicySnapshot? {
+        let version = try store.dataVersion()
+        let mark = FileMark(store.indexPath)
+        if version == dataVersion && mark == file && staleSince == nil { return nil }
+        let (counters, rules) = try store.read { db in
+            (try BlocklistStore.counters(db), try BlocklistStore.rules(db))
+        }
+        var index = current.index
+        if mark != file || counters.identity != index.header.identity {
+            let image = try IndexImage(path: store.indexPath)
+            if image.header != index.header { index = image }
+        }
+        try followGeneration(counters, index)
+        dataVersion = version
+        file = mark
+        guard index !== current.index || counters.rules != current.overlay.version else { return nil }
+        let overlay =
+            counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
+            ? current.overlay : try Overlay(rules, version: counters.rules, seed: index.header.seed)
+        current = PolicySnapshot(index: index, overlay: overlay)
+        return current
+    }
+
+    /// Compiles when the index has been behind the lists for too long and nobody is at it.
+    private func followGeneration(_ counters: BlocklistStore.Counters, _ index: IndexImage) throws {
+        if index.header.generation == counters.generation && index.header.identity == counters.identity {
+            staleSince = nil
+            return
+        }
+        let now = BlocklistStore.now()
+        guard let since = staleSince else {
+            staleSince = now
+            return
+        }
+        // The new file is seen by the next call.
+        if now - since >= PolicyFollower.patience || now < since { _ = try store.compileUnlessBusy() }
+    }
+}
+
+/// What tells one version of a file from another.
+private struct FileMark: Equatable {
+    private var inode: UInt64 = 0
+    private var size: Int64 = 0
+    private var seconds: Int64 = 0
+    private var nanoseconds: Int64 = 0
+
+    init() {}
+
+    /// The mark of a file, zeros when it is missing.
+    init(_ path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return }
+        inode = UInt64(status.st_ino)
+        size = Int64(status.st_size)
+        seconds = Int64(status.st_mtim.tv_sec)
+        nanoseconds = Int64(status.st_mtim.tv_nsec)
+    }
+}
+
+extension BlocklistStore {
+    /// Changes whenever another connection commits.
+    fileprivate func dataVersion() throws -> Int64 {
+        try BlocklistStore.translate(databasePath) {
+            try queue.inDatabase { db in try Int64.fetchOne(db, sql: "PRAGMA data_version") ?? 0 }
+        }
+    }
+}

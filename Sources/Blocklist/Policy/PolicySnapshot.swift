@@ -1,0 +1,120 @@
+import GRDB
+
+/// The policy at one moment: the compiled index of the lists and the user's rules. Immutable: it is swapped whole.
+public final class PolicySnapshot: Sendable {
+    let index: IndexImage
+    let overlay: Overlay
+    private let lists: IndexView
+    private let rules: IndexView
+    private let patterns: PatternSet.View
+    private let titles: [Int32: String]
+
+    /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
+    ///
+    /// - Throws: `BlocklistError`: `.indexMissing`, `.indexStale` and `.indexCorrupt` call for
+    ///   `BlocklistStore.compile`; `BlocklistStore.snapshot` does all of that.
+    public convenience init(state: String) throws {
+        try self.init(store: BlocklistStore(state: state))
+    }
+
+    convenience init(store: BlocklistStore) throws {
+        let image = try IndexImage(path: store.indexPath)
+        let (counters, rules) = try store.read { db in
+            (try BlocklistStore.counters(db), try BlocklistStore.rules(db))
+        }
+        guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
+            throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
+        }
+        let overlay = try Overlay(rules, version: counters.rules, seed: image.header.seed)
+        self.init(index: image, overlay: overlay)
+    }
+
+    init(index: IndexImage, overlay: Overlay) {
+        self.index = index
+        self.overlay = overlay
+        lists = index.view
+        rules = overlay.image.view
+        patterns = overlay.patterns.view
+        titles = index.titles
+    }
+
+    /// Listed names in force: those of the lists, each counted once.
+    public var names: Int { lists.names }
+
+    /// The counter of the lists' changes that the snapshot stands for.
+    public var generation: UInt64 { index.header.generation }
+
+    /// A list's name, of a list in force. Not for the hot path.
+    public func listName(_ id: Int32) -> String? {
+        titles[id]
+    }
+
+    /// What the policy says of a name. Does not allocate, count references or lock; any thread.
+    ///
+    /// User rules come first: among names the longest match wins, at the same length allow wins; then regular
+    /// expressions, allowing ones first. Then the lists: the longest match of an allow list, else the longest match of a
+    /// deny list.
+    ///
+    /// - Parameter name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches
+    ///   nothing.
+    public func verdict(for name: RawSpan) -> Verdict {
+        unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
+            guard let query = unsafe QueryText(name, memory) else { return .forward }
+            return decide(query)
+        }
+    }
+
+    @inline(__always)
+    private func decide(_ query: QueryText) -> Verdict {
+        var best = Best()
+        var hash = NameHash(seed: lists.seed)
+        var end = query.end
+        var index = query.labels
+        // From the root to the whole name: a later match is a longer one.
+        while index > 0 {
+            index -= 1
+            let place = query.place(index)
+            unsafe hash.prepend(query.text(place), end - place)
+            end = place - 1
+            let depth = query.labels - index
+            let value = hash.value
+            if lists.lists(depth: depth),
+                let hit = unsafe lists.find(value, query.text(place), query.end - place, whole: index == 0),
+                query.isPlain(from: index)
+            {
+                if hit.kind.contains(.allow) { best.allow(hit, depth) } else { best.deny(hit, depth) }
+            }
+            if rules.lists(depth: depth),
+                let hit = unsafe rules.find(value, query.text(place), query.end - place, whole: index == 0),
+                query.isPlain(from: index)
+            {
+                best.user(hit, depth)
+            }
+        }
+        if let user = best.user { return user }
+        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1) { return verdict }
+        return best.allow ?? best.deny ?? .forward
+    }
+
+    /// The longest match of each tier so far.
+    private struct Best {
+        var user: Verdict?
+        var allow: Verdict?
+        var deny: Verdict?
+
+        @inline(__always)
+        mutating func user(_ hit: IndexView.Hit, _ depth: Int) { user = verdict(hit, depth) }
+        @inline(__always)
+        mutating func allow(_ hit: IndexView.Hit, _ depth: Int) { allow = verdict(hit, depth) }
+        @inline(__always)
+        mutating func deny(_ hit: IndexView.Hit, _ depth: Int) { deny = verdict(hit, depth) }
+
+        @inline(__always)
+        private func verdict(_ hit: IndexView.Hit, _ depth: Int) -> Verdict {
+            Verdict(
+                action: hit.kind.contains(.allow) ? .allow : .block,
+                match: hit.kind.contains(.exact) ? .exact : .suffix,
+                list: hit.list, rule: hit.line, labels: UInt8(depth))
+        }
+    }
+}

@@ -1,0 +1,205 @@
+import GRDB
+import Glibc
+import Kernel
+
+extension BlocklistStore {
+    /// What a new list is to be.
+    public struct ListOptions: Sendable {
+        /// By default the file's name without its directory and extension.
+        public var name: String?
+        /// nil: guessed from the file.
+        public var format: ListFormat?
+        public var allow: Bool
+        public var exact: Bool
+
+        public init(name: String? = nil, format: ListFormat? = nil, allow: Bool = false, exact: Bool = false) {
+            self.name = name
+            self.format = format
+            self.allow = allow
+            self.exact = exact
+        }
+    }
+
+    /// All lists, by id.
+    public func lists() throws -> [BlockList] {
+        try read { db in try Row.fetchAll(db, sql: "SELECT * FROM list ORDER BY id").map(BlockList.init) }
+    }
+
+    /// A list by name, or by id.
+    ///
+    /// - Throws: `BlocklistError.noSuchList`.
+    public func list(_ name: String) throws -> BlockList {
+        try read { db in try BlocklistStore.list(db, name) }
+    }
+
+    static func list(_ db: Database, _ name: String) throws -> BlockList {
+        let row =
+            try Row.fetchOne(db, sql: "SELECT * FROM list WHERE name = ?", arguments: [name])
+            ?? Row.fetchOne(db, sql: "SELECT * FROM list WHERE id = ?", arguments: [Int64(name)])
+        guard let row else { throw BlocklistError.noSuchList(name) }
+        return BlockList(row)
+    }
+
+    /// The first refused lines of a list.
+    public func refusals(of list: Int32) throws -> [Refusal] {
+        try read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT line, text, reason FROM refusal WHERE list = ? ORDER BY rowid", arguments: [list]
+            ).map { Refusal(line: $0["line"], text: $0["text"], reason: $0["reason"]) }
+        }
+    }
+
+    /// Reads a file into a new list. Nothing is kept when the file is refused. Call `compile` afterwards.
+    ///
+    /// - Throws: `BlocklistError.listExists`, `.listRefused`.
+    public func add(
+        _ path: String, _ options: ListOptions = ListOptions(), progress: ProgressHandler = { _ in }
+    ) throws -> ImportReport {
+        if path.contains("://") {
+            throw BlocklistError.badArgument(
+                "\(path): lists are read from files; download it first, for example with curl -fO")
+        }
+        let source = BlocklistStore.absolute(path)
+        let name = options.name ?? BlocklistStore.title(source)
+        guard !name.isEmpty, name.utf8.count <= 200, !name.unicodeScalars.contains(where: { $0.value < 0x20 }) else {
+            throw BlocklistError.badArgument("'\(name)' cannot be a list's name")
+        }
+        return try write { db in
+            let taken = try Bool.fetchOne(db, sql: "SELECT 1 FROM list WHERE name = ?", arguments: [name]) ?? false
+            if taken { throw BlocklistError.listExists(name) }
+            try db.execute(
+                sql: "INSERT INTO list (name, source, format, allow, exact, added) VALUES (?, ?, ?, ?, ?, ?)",
+                arguments: [
+                    name, source, options.format?.rawValue ?? "auto", options.allow, options.exact,
+                    BlocklistStore.now(),
+                ])
+            return try BlocklistStore.fill(db, BlocklistStore.list(db, name), progress: progress)
+        }
+    }
+
+    /// Reads a list's file again. When it is refused, the entries stay as they were, and the list keeps the reason.
+    /// Call `compile` afterwards.
+    ///
+    /// - Throws: `BlocklistError.listRefused`, `.noSuchList`.
+    public func update(_ name: String, progress: ProgressHandler = { _ in }) throws -> ImportReport {
+        do {
+            return try write { db in
+                let list = try BlocklistStore.list(db, name)
+                let range = EntryID.range(of: Int64(list.id))
+                try db.execute(
+                    sql: "DELETE FROM entry WHERE id BETWEEN ? AND ?",
+                    arguments: [range.lowerBound, range.upperBound])
+                return try BlocklistStore.fill(db, list, progress: progress)
+            }
+        } catch let error as BlocklistError {
+            guard case .listRefused(_, let reason) = error else { throw error }
+            try write { db in
+                let list = try BlocklistStore.list(db, name)
+                try db.execute(
+                    sql: "UPDATE list SET checked = ?, error = ? WHERE id = ?",
+                    arguments: [BlocklistStore.now(), reason, list.id])
+            }
+            throw error
+        }
+    }
+
+    /// Removes lists, all or none. Call `compile` afterwards.
+    public func removeLists(_ names: [String]) throws {
+        try write { db in
+            for list in try names.map({ try BlocklistStore.list(db, $0) }) {
+                let range = EntryID.range(of: Int64(list.id))
+                try db.execute(
+                    sql: "DELETE FROM entry WHERE id BETWEEN ? AND ?",
+                    arguments: [range.lowerBound, range.upperBound])
+                try db.execute(sql: "DELETE FROM list WHERE id = ?", arguments: [list.id])
+            }
+            try BlocklistStore.nextGeneration(db)
+        }
+    }
+
+    /// Puts lists in force or out of force, all or none. Call `compile` afterwards.
+    public func setEnabled(_ names: [String], _ enabled: Bool) throws {
+        try write { db in
+            for list in try names.map({ try BlocklistStore.list(db, $0) }) where list.enabled != enabled {
+                try db.execute(
+                    sql: "UPDATE list SET enabled = ? WHERE id = ?", arguments: [enabled, list.id])
+                try BlocklistStore.nextGeneration(db)
+            }
+        }
+    }
+
+    /// Writes the entries of a list that has none, and what was found into its row.
+    private static func fill(_ db: Database, _ list: BlockList, progress: ProgressHandler) throws -> ImportReport {
+        var reader = try LineReader(path: list.source)
+        let format = try reader.withHead { head throws(BlocklistError) in
+            try FormatDetector.check(head, path: list.source)
+            if let format = ListFormat(rawValue: list.format) { return format }
+            return try FormatDetector.detect(head, path: list.source)
+        }
+        let (report, prefix) =
+            switch format {
+            case .hosts: try copy(db, list, format, &reader, HostsParser(), progress)
+            case .domains: try copy(db, list, format, &reader, DomainsParser(), progress)
+            }
+        guard report.entries > 0 else {
+            let first = report.refusals.first
+            throw BlocklistError.listRefused(
+                list.source,
+                first.map { "no line can be taken (\(report.refused) refused); line \($0.line): \($0.reason)" }
+                    ?? "holds no names")
+        }
+        try db.execute(
+            sql: """
+                UPDATE list SET detected = ?, prefix = ?, lines = ?, entries = ?, skipped = ?, refused = ?,
+                    updated = ?, checked = ?, error = NULL WHERE id = ?
+                """,
+            arguments: [
+                format.rawValue, String(decoding: prefix, as: UTF8.self), report.lines, report.entries,
+                report.skipped, report.refused, now(), now(), list.id,
+            ])
+        try db.execute(sql: "DELETE FROM refusal WHERE list = ?", arguments: [list.id])
+        for refusal in report.refusals {
+            try db.execute(
+                sql: "INSERT INTO refusal (list, line, text, reason) VALUES (?, ?, ?, ?)",
+                arguments: [list.id, refusal.line, refusal.text, refusal.reason])
+        }
+        try nextGeneration(db)
+        return report
+    }
+
+    private static func copy(
+        _ db: Database, _ list: BlockList, _ format: ListFormat, _ reader: inout LineReader,
+        _ parser: consuming some LineParser, _ progress: ProgressHandler
+    ) throws(BlocklistError) -> (ImportReport, [UInt8]) {
+        var writer = try EntryWriter(db, list, format: format)
+        let size = Int64(reader.size)
+        try reader.forEachLine { number, line, cut, read throws(BlocklistError) in
+            try writer.take(number, line, cut: cut, &parser)
+            if number & 0xFFFF == 0 { progress(WorkProgress(phase: .reading, done: Int64(read), total: size)) }
+        }
+        return (writer.report, writer.prefix ?? [])
+    }
+
+    private static func absolute(_ path: String) -> String {
+        if let real = unsafe realpath(path, nil) {
+            defer { unsafe free(real) }
+            return unsafe String(cString: real)
+        }
+        return path
+    }
+
+    private static func title(_ path: String) -> String {
+        let file = path.split(separator: "/").last.map(String.init) ?? ""
+        return file.firstIndex(of: ".").flatMap { $0 == file.startIndex ? nil : String(file[..<$0]) } ?? file
+    }
+}
+
+extension BlockList {
+    init(_ row: Row) {
+        self.init(
+            id: row["id"], name: row["name"], source: row["source"], format: row["format"],
+            detected: row["detected"], allow: row["allow"], exact: row["exact"], enabled: row["enabled"],
+            lines: row["lines"], entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
+            added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"])
+    }
+}

@@ -1,0 +1,84 @@
+import GRDB
+
+extension BlocklistStore {
+    /// A rule to be made.
+    public struct RuleRequest: Sendable {
+        public var match: UserRule.Match
+        public var action: UserRule.Action
+        /// A name as people write it, or a regular expression.
+        public var text: String
+        public var comment: String
+
+        public init(_ action: UserRule.Action, _ match: UserRule.Match, _ text: String, comment: String = "") {
+            self.match = match
+            self.action = action
+            self.text = text
+            self.comment = comment
+        }
+    }
+
+    /// All rules, by id.
+    public func rules() throws -> [UserRule] {
+        try read(BlocklistStore.rules)
+    }
+
+    static func rules(_ db: Database) throws -> [UserRule] {
+        try Row.fetchAll(db, sql: "SELECT * FROM rule ORDER BY id").map { row in
+            let match: String = row["match"]
+            let action: String = row["action"]
+            return UserRule(
+                id: row["id"], match: UserRule.Match(rawValue: match) ?? .exact,
+                action: UserRule.Action(rawValue: action) ?? .deny, name: row["name"], comment: row["comment"],
+                added: row["added"])
+        }
+    }
+
+    /// Makes rules, all or none. A rule that exists for the same name and match is changed.
+    ///
+    /// - Throws: `BlocklistError.badName`, `.badPattern`.
+    public func setRules(_ requests: [RuleRequest]) throws -> [UserRule] {
+        let names = try requests.map { request in
+            guard request.match == .regex else { return try DomainName(request.text).text }
+            _ = try Pattern(request.text)
+            return request.text
+        }
+        return try write { db in
+            for (request, name) in zip(requests, names) {
+                try db.execute(
+                    sql: """
+                        INSERT INTO rule (match, action, name, comment, added) VALUES (?, ?, ?, ?, ?)
+                        ON CONFLICT (name, match) DO UPDATE SET
+                            action = excluded.action, comment = excluded.comment, added = excluded.added
+                        """,
+                    arguments: [
+                        request.match.rawValue, request.action.rawValue, name, request.comment, BlocklistStore.now(),
+                    ])
+            }
+            let all = try BlocklistStore.rules(db)
+            return zip(requests, names).compactMap { request, name in
+                all.first { $0.name == name && $0.match == request.match }
+            }
+        }
+    }
+
+    /// Removes rules, all or none: each word is a rule's id or its name (then all rules of the name go).
+    ///
+    /// - Returns: the rules removed.
+    /// - Throws: `BlocklistError.noSuchRule`.
+    public func removeRules(_ words: [String]) throws -> [UserRule] {
+        try write { db in
+            let all = try BlocklistStore.rules(db)
+            var removed: [UserRule] = []
+            for word in words {
+                let name = (try? DomainName(word))?.text
+                let found = all.filter { rule in
+                    Int32(word) == rule.id || rule.name == word || rule.match != .regex && rule.name == name
+                }
+                guard !found.isEmpty else { throw BlocklistError.noSuchRule(word) }
+                removed += found.filter { rule in !removed.contains { $0.id == rule.id } }
+            }
+            for rule in removed { try db.execute(sql: "DELETE FROM rule WHERE id = ?", arguments: [rule.id]) }
+            return removed
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import GRDB
+import GRDBSQLite
+
+/// Writes the names of a list into table `entry`, line by line, through one prepared statement of the connection of a
+/// running transaction.
+@safe
+struct EntryWriter: LineSink, ~Copyable {
+    /// Refused lines that are kept with their text.
+    static let refusalsKept = 100
+
+    private let database: OpaquePointer
+    private let statement: OpaquePointer
+    private let list: Int64
+    private let kind: EntryKind
+    private(set) var report: ImportReport
+    /// What stands before the name in the first line taken.
+    private(set) var prefix: [UInt8]?
+    private var number = 0
+    private var names = 0
+    private var line: [UInt8] = []
+    private var failure: CInt = SQLITE_OK
+
+    init(_ db: Database, _ list: BlockList, format: ListFormat) throws(BlocklistError) {
+        guard let connection = unsafe db.sqliteConnection else { throw .database(list.source, "connection closed") }
+        var statement: OpaquePointer?
+        let code = unsafe sqlite3_prepare_v2(
+            connection, "INSERT INTO entry (id, kind, name, text) VALUES (?, ?, ?, ?)", -1, &statement, nil)
+        guard code == SQLITE_OK, let statement = unsafe statement else {
+            throw unsafe .database("blocklist.db", String(cString: sqlite3_errmsg(connection)))
+        }
+        unsafe database = connection
+        unsafe self.statement = unsafe statement
+        self.list = Int64(list.id)
+        kind = (list.allow ? EntryKind.allow : []).union(list.exact ? .exact : [])
+        report = ImportReport(list: list.id, name: list.name, source: list.source, format: format)
+    }
+
+    deinit {
+        unsafe sqlite3_finalize(statement)
+    }
+
+    /// Takes one line through a parser.
+    mutating func take(
+        _ number: Int, _ line: Span<UInt8>, cut: Bool, _ parser: inout some LineParser
+    ) throws(BlocklistError) {
+        self.number = number
+        report.lines = number
+        names = 0
+        // The line is at hand for `entry` and `refuse`, which need its text.
+        self.line.removeAll(keepingCapacity: true)
+        for index in line.indices { self.line.append(line[index]) }
+        if cut {
+            refuse(.tooLong)
+        } else if line.contains(0) {
+            refuse(.nul)
+        } else if !line.isEmpty {
+            parser.parse(line, into: &self)
+        }
+        guard failure == SQLITE_OK else {
+            throw unsafe .database("blocklist.db", String(cString: sqlite3_errmsg(database)))
+        }
+    }
+
+    mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
+        guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
+        let id = EntryID(list: list, line: number, name: names).raw
+        names += 1
+        report.entries += 1
+        let written = names == 1 && !derivable(name) ? asWritten() : nil
+        unsafe sqlite3_bind_int64(statement, 1, id)
+        unsafe sqlite3_bind_int(statement, 2, CInt(kind.symmetricDifference(options).rawValue))
+        // The pointers are good until the step below, which is all SQLite needs.
+        unsafe name.span.withUnsafeBufferPointer { bytes in
+            let text = unsafe UnsafeRawPointer(bytes.baseAddress!).assumingMemoryBound(to: CChar.self)
+            unsafe sqlite3_bind_text(statement, 3, text, CInt(bytes.count), nil)
+            if let written {
+                unsafe sqlite3_bind_text(statement, 4, written, -1, EntryWriter.copied)
+            } else {
+                unsafe sqlite3_bind_null(statement, 4)
+            }
+            let code = unsafe sqlite3_step(statement)
+            if code != SQLITE_DONE { failure = code }
+            unsafe sqlite3_reset(statement)
+        }
+    }
+
+    mutating func skip() {
+        report.skipped += 1
+    }
+
+    mutating func refuse(_ problem: LineProblem) {
+        report.refused += 1
+        guard report.refusals.count < EntryWriter.refusalsKept else { return }
+        report.refusals.append(Refusal(line: number, text: asWritten(comment: true), reason: "\(problem)"))
+    }
+
+    /// Whether the line is the list's prefix and the name, and nothing more. The first line decides on the prefix.
+    private mutating func derivable(_ name: borrowing NameText) -> Bool {
+        let count = name.count
+        guard line.count >= count else { return false }
+        let start = line.count - count
+        guard start == 0 || Words.blank(line[start - 1]) else { return false }
+        let text = name.span
+        for index in 0..<count where line[start + index] != text[index] { return false }
+        guard let prefix else {
+            prefix = Array(line[..<start])
+            return true
+        }
+        guard prefix.count == start else { return false }
+        for index in 0..<start where prefix[index] != line[index] { return false }
+        return true
+    }
+
+    /// The line without blanks around it and (unless asked for) without its comment, for people.
+    private func asWritten(comment: Bool = false) -> String {
+        var bytes = line[...]
+        if !comment, let hash = bytes.firstIndex(of: UInt8(ascii: "#")) { bytes = bytes[..<hash] }
+        while let last = bytes.last, Words.blank(last) { bytes = bytes.dropLast() }
+        while let first = bytes.first, Words.blank(first) { bytes = bytes.dropFirst() }
+        let text = String(decoding: bytes.prefix(comment ? 200 : 1000), as: UTF8.self)
+        return String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "�" : $0 }))
+    }
+
+    /// Tells SQLite to copy the text (SQLITE_TRANSIENT).
+    private static var copied: sqlite3_destructor_type {
+        unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+    }
+}

@@ -1,0 +1,79 @@
+/// A list as `blocklist.db` has it.
+public struct BlockList: Sendable, Equatable {
+    public var id: Int32
+    public var name: String
+    /// Absolute path of the file it is read from.
+    public var source: String
+    /// As asked for: `auto`, or a `ListFormat`.
+    public var format: String
+    /// The format it was last read in.
+    public var detected: String?
+    public var allow: Bool
+    public var exact: Bool
+    public var enabled: Bool
+    /// Lines of the file.
+    public var lines: Int
+    /// Names taken.
+    public var entries: Int
+    /// Names passed over, such as `localhost`.
+    public var skipped: Int
+    /// Lines (or single names of a line) refused.
+    public var refused: Int
+    /// Microseconds since 1970, UTC.
+    public var added: Int64
+    /// When the entries were last read.
+    public var updated: Int64?
+    /// When reading was last tried.
+    public var checked: Int64?
+    /// Why the last try failed; the entries are then those of the last good one.
+    public var error: String?
+}
+
+/// A user's rule.
+public struct UserRule: Sendable, Equatable {
+    public enum Match: String, Sendable, CaseIterable { case exact, suffix, regex }
+    public enum Action: String, Sendable, CaseIterable { case allow, deny }
+
+    public var id: Int32
+    public var match: Match
+    public var action: Action
+    /// A name in stored form, or the regular expression as given.
+    public var name: String
+    public var comment: String
+    /// Microseconds since 1970, UTC.
+    public var added: Int64
+}
+
+/// A refused line.
+public struct Refusal: Sendable, Equatable {
+    /// From 1.
+    public var line: Int
+    /// The line, at most 200 bytes of it, control characters replaced.
+    public var text: String
+    public var reason: String
+}
+
+/// What an import did.
+public struct ImportReport: Sendable, Equatable {
+    public var list: Int32
+    public var name: String
+    public var source: String
+    public var format: ListFormat
+    public var lines = 0
+    public var entries = 0
+    public var skipped = 0
+    public var refused = 0
+    /// The first refused lines; `refused` counts all.
+    public var refusals: [Refusal] = []
+}
+
+/// How far long work has come.
+public struct WorkProgress: Sendable, Equatable {
+    /// `reading` counts bytes of the file, `compiling` names.
+    public enum Phase: Sendable { case reading, compiling }
+    public var phase: Phase
+    public var done: Int64
+    public var total: Int64
+}
+
+public typealias ProgressHandler = (WorkProgress) -> Void

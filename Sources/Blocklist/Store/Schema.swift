@@ -1,0 +1,79 @@
+import GRDB
+
+/// The tables of `blocklist.db`. Migrations only go forward, and are never edited once released.
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("lists, entries, rules") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE state (
+                        id INTEGER PRIMARY KEY CHECK (id = 1),
+                        identity INTEGER NOT NULL,      -- random: which database an index was made from
+                        generation INTEGER NOT NULL,    -- counts changes of lists; an index carries the one it was made from
+                        rules INTEGER NOT NULL          -- counts changes of rules
+                    );
+                    INSERT INTO state VALUES (1, random(), 0, 0);
+
+                    CREATE TABLE list (
+                        id INTEGER PRIMARY KEY AUTOINCREMENT,
+                        name TEXT NOT NULL UNIQUE,
+                        source TEXT NOT NULL,           -- where it is read from: an absolute path
+                        format TEXT NOT NULL,           -- as asked for, 'auto' included
+                        detected TEXT,                  -- as last read
+                        allow INTEGER NOT NULL DEFAULT 0,
+                        exact INTEGER NOT NULL DEFAULT 0,
+                        enabled INTEGER NOT NULL DEFAULT 1,
+                        prefix TEXT NOT NULL DEFAULT '',-- stands before the name on most lines
+                        lines INTEGER NOT NULL DEFAULT 0,
+                        entries INTEGER NOT NULL DEFAULT 0,
+                        skipped INTEGER NOT NULL DEFAULT 0,
+                        refused INTEGER NOT NULL DEFAULT 0,
+                        added INTEGER NOT NULL,         -- microseconds since 1970, UTC
+                        updated INTEGER,                -- when the entries were last read
+                        checked INTEGER,                -- when that was last tried
+                        error TEXT                      -- why the last try failed
+                    );
+
+                    -- id: list << 42 | line << 12 | place in the line; kind: 1 allow, 2 exact;
+                    -- text: the rule as written, when it is not the list's prefix and the name
+                    CREATE TABLE entry (
+                        id INTEGER PRIMARY KEY,
+                        kind INTEGER NOT NULL,
+                        name TEXT NOT NULL,
+                        text TEXT
+                    );
+                    CREATE VIEW entries AS
+                        SELECT entry.id >> 42 AS list, list.name AS list_name, entry.id >> 12 & 0x3fffffff AS line,
+                            entry.name AS name, kind & 1 AS allow, kind >> 1 & 1 AS exact,
+                            coalesce(text, prefix || entry.name) AS text
+                        FROM entry JOIN list ON list.id = entry.id >> 42;
+
+                    CREATE TABLE refusal (
+                        list INTEGER NOT NULL REFERENCES list(id) ON DELETE CASCADE,
+                        line INTEGER NOT NULL,
+                        text TEXT NOT NULL,
+                        reason TEXT NOT NULL
+                    );
+                    CREATE INDEX refusal_list ON refusal(list);
+
+                    CREATE TABLE rule (
+                        id INTEGER PRIMARY KEY AUTOINCREMENT,
+                        match TEXT NOT NULL CHECK (match IN ('exact', 'suffix', 'regex')),
+                        action TEXT NOT NULL CHECK (action IN ('allow', 'deny')),
+                        name TEXT NOT NULL,             -- as stored names are, or the regular expression
+                        comment TEXT NOT NULL DEFAULT '',
+                        added INTEGER NOT NULL,         -- microseconds since 1970, UTC
+                        UNIQUE (name, match)
+                    );
+                    CREATE TRIGGER rule_added AFTER INSERT ON rule BEGIN UPDATE state SET rules = rules + 1; END;
+                    CREATE TRIGGER rule_changed AFTER UPDATE ON rule BEGIN UPDATE state SET rules = rules + 1; END;
+                    CREATE TRIGGER rule_removed AFTER DELETE ON rule BEGIN UPDATE state SET rules = rules + 1; END;
+
+                    -- Starter lists that were loaded once, so that a removed one stays away.
+                    CREATE TABLE starter (file TEXT PRIMARY KEY, loaded INTEGER NOT NULL) WITHOUT ROWID;
+                    """)
+        }
+        return migrator
+    }
+}
