@@ -51,7 +51,8 @@ struct PolicyTableTests {
 
     static let rulesOverLists: [Case] = [
         Case(
-            deny: ads, rules: [rule(.allow, "example")], name: "ads.example", verdict: .allow, match: .suffix, labels: 1),
+            deny: ads, rules: [rule(.allow, "example")], name: "ads.example", verdict: .allow, match: .suffix, labels: 1
+        ),
         Case(
             allow: ["shop.example"], rules: [rule(.deny, "example")], name: "shop.example", verdict: .block,
             match: .suffix, labels: 1),
