@@ -31,7 +31,7 @@ demo: release
 test: lint
 	scripts/setup test
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --skip '^Integration\.'
+	$(SWIFT) test --skip-build --no-parallel --skip '^Integration\.'
 	scripts/integration
 
 unit:
