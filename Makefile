@@ -27,11 +27,12 @@ demo: release
 	scripts/setup test
 	scripts/demo
 
-# Everything a change must pass: format, unit tests, and the programs in namespaces with real peers.
+# Everything a change must pass: format, unit tests, and the programs in namespaces with real peers. One test after the
+# other: on two cores a test that computes would starve one that waits for a thread.
 test: lint
 	scripts/setup test
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --skip '^Integration\.'
+	$(SWIFT) test --skip-build --no-parallel --skip '^Integration\.'
 	scripts/integration
 
 unit:
@@ -54,10 +55,10 @@ bench: release
 	scripts/setup bench
 	Benchmarks/run
 
-# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that crash are kept under Fuzz/crashes.
+# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:
 	scripts/setup build
-	scripts/fuzz $(FUZZ_SECONDS)
+	Fuzz/run $(FUZZ_SECONDS)
 
 lint:
 	scripts/setup build

@@ -76,6 +76,9 @@ let package = Package(
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("KernelTests", ["Kernel"]),
+        tests(
+            "FuzzTests",
+            ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
@@ -85,20 +88,10 @@ let package = Package(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
-        tests("CommandsTests", ["Commands", "Daemon"]),
+        tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],
             swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )
-
-// The fuzzers, built by scripts/fuzz alone: the sanitizers do not belong into other builds.
-if Context.environment["WEBTUN_FUZZ"] != nil {
-    package.targets.append(.systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"))
-    package.targets += ["FuzzPacket", "FuzzReply", "FuzzList"].map { name in
-        .executableTarget(
-            name: name, dependencies: ["Blocklist", "DNSProxy", "Kernel", "Wire", "CFuzzer"], path: "Fuzz/\(name)",
-            swiftSettings: testing, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
-    }
-}

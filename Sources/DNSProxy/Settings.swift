@@ -13,7 +13,7 @@ public struct EngineSettings: Sendable {
     public var limits: Admission.Limits
 
     public init(
-        blocking: Blocking = Blocking(), cacheBytes: Int = 8 << 20, maximumUDPSize: UInt16 = 1232, waiting: Int = 8192,
+        blocking: Blocking = Blocking(), cacheBytes: Int = 4 << 20, maximumUDPSize: UInt16 = 1232, waiting: Int = 8192,
         limits: Admission.Limits = Admission.Limits()
     ) {
         self.blocking = blocking

@@ -20,9 +20,11 @@ import Testing
                 #expect(!net.capture.holds(name: "ready\(i).blocked.example"))
             }
             let tally = try await loop.finish(within: 20)
-            // Before: the resolver's own answer. After: blocked. Nothing between, nothing twice, nothing lost.
-            #expect(loop.changes.map(\.reply.answer) == [[Internet.escapedV4], ["0.0.0.0"]], "\(loop.changes)")
-            #expect(tally.integer("lost") == 0, "\(tally)")
+            // Before: the resolver's own answer. After: blocked. Nothing between, nothing twice. With `link` nothing is lost;
+            // with `route` the kernel's masquerade drops the packet with which a known flow changes its link.
+            let answers = loop.changes.map(\.reply.answer).filter { !$0.isEmpty }
+            #expect(answers == [[Internet.escapedV4], ["0.0.0.0"]], "\(loop.changes)")
+            #expect((0...(capture == "link" ? 0 : 2)).contains(tally.integer("lost")), "\(tally)")
         }
     }
 

@@ -117,7 +117,8 @@ private func parse(_ bytes: [UInt8]) -> Packet { Packet.parse(bytes.span.bytes) 
     @Test func lengthsThatContradictEachOther() {
         let changes4: [(Int, [UInt8])] = [
             (0, [0x44]), (0, [0x4f]), (0, [0x55]), (0, [0x05]),  // header of 16 bytes, of 60; versions 5 and 0
-            (2, [0, 19]), (2, [0, 39]), (2, [0xff, 0xff]),  // total length under the header, short of UDP's, over the buffer
+            // Total length under the header's, short of UDP's, over the buffer.
+            (2, [0, 19]), (2, [0, 39]), (2, [0xff, 0xff]),
             (24, [0, 7]), (24, [0, 13]), (24, [0, 0]),  // UDP length under its header, over the packet, none
         ]
         for (at, value) in changes4 {

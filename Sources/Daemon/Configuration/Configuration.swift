@@ -46,7 +46,7 @@ public struct Configuration: Sendable, Equatable {
         public var blockingAddresses: [IPAddress] = []
         /// Seconds that clients may keep a blocked answer.
         public var blockingTTL: UInt32 = 10
-        public var cacheBytes = 8 << 20
+        public var cacheBytes = 4 << 20
         /// Seconds that an answer is kept at most.
         public var maxTTL: UInt32 = 86_400
         /// Seconds that the absence of a name or record is kept at most.
@@ -60,7 +60,7 @@ public struct Configuration: Sendable, Equatable {
     public struct Log: Sendable, Equatable {
         public var enabled = true
         /// Memory between the packet thread and the writer.
-        public var ringBytes = 4 << 20
+        public var ringBytes = 2 << 20
         /// Seconds; 0: no limit.
         public var maxAge: UInt64 = 90 * 86_400
         /// Bytes of `querylog.db`; 0: no limit.

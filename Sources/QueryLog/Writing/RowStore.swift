@@ -47,7 +47,7 @@ final class RowStore {
         try connection.execute(
             """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 100;
-            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -4096
+            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -2048
             """)
         let lastRow = try connection.integer("SELECT max(id) FROM query_log") ?? 0
         let lastSpan = try connection.integer("SELECT max(last) FROM query_spans") ?? 0

@@ -25,7 +25,8 @@ struct World {
             try await body(World(net: net, webtun: webtun, daemon: daemon))
             // A test may stop or kill it; nothing may make it crash.
             if let status = daemon.status, status != 0, status != 128 + SIGKILL {
-                throw LabError("webtun ended with \(status):\n\(daemon.output.suffix(2000))\n\(daemon.errors.prefix(6000))")
+                let said = "\(daemon.output.suffix(2000))\n\(daemon.errors.prefix(6000))"
+                throw LabError("webtun ended with \(status):\n\(said)")
             }
         }
     }
