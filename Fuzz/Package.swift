@@ -11,7 +11,7 @@ let fuzzed: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableExperimentalFeature("Lifetimes"),
-    .unsafeFlags(["-sanitize=fuzzer", "-sanitize=address", "-enable-testing"]),
+    .unsafeFlags(["-sanitize=address,fuzzer", "-enable-testing"]),
 ]
 /// libFuzzer's archive without a `main` of its own, found by `Fuzz/run`.
 let runtime = Context.environment["FUZZ_RUNTIME"] ?? ""

@@ -54,8 +54,9 @@ struct PacketPath: ~Copyable {
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
         let server = try StreamServer(
-            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name, poller: poller,
-            owner: Owner.stream, connections: settings.streams, idleSeconds: settings.streamIdleSeconds)
+            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name,
+            peers: [settings.far4, settings.far6], poller: poller, owner: Owner.stream, connections: settings.streams,
+            idleSeconds: settings.streamIdleSeconds)
         try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
         try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
 

@@ -89,7 +89,13 @@ struct LogPrinter {
     }
 
     mutating func add(_ row: LoggedQuery) {
-        if json { print(LogPrinter.json(row)) } else { table.append(LogPrinter.cells(row)) }
+        if json {
+            print(LogPrinter.json(row))
+            return
+        }
+        table.append(LogPrinter.cells(row))
+        // A long log is printed as it is read; columns only grow.
+        if table.rows.count >= 1000 { flush() }
     }
 
     /// Prints what was added.
