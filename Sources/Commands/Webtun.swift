@@ -18,7 +18,9 @@ public struct Webtun: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(
                 name: "Filtering", subcommands: [Status.self, Pause.self, Resume.self, Reload.self]),
-            CommandGroup(name: "List and rule", subcommands: []),
+            CommandGroup(
+                name: "List and rule",
+                subcommands: [ListCommand.self, Allow.self, Deny.self, RuleCommand.self, Why.self, Search.self]),
             CommandGroup(name: "Log", subcommands: []),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])

@@ -77,7 +77,9 @@ extension BlocklistStore {
             try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
                 try unsafe builder.add(name, class: position * 4 + Int(kind.rawValue), line: id.line)
                 done += 1
-                if done & 0xFFFF == 0 { progress(Progress(phase: .compiling, done: Int64(done), total: Int64(total))) }
+                if done & 0xFFFF == 0 {
+                    progress(WorkProgress(phase: .compiling, done: Int64(done), total: Int64(total)))
+                }
             }
         }
         _ = try builder.build(into: IndexSink(path: path))

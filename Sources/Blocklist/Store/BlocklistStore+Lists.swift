@@ -175,7 +175,7 @@ extension BlocklistStore {
         let size = Int64(reader.size)
         try reader.forEachLine { number, line, cut, read throws(BlocklistError) in
             try writer.take(number, line, cut: cut, &parser)
-            if number & 0xFFFF == 0 { progress(Progress(phase: .reading, done: Int64(read), total: size)) }
+            if number & 0xFFFF == 0 { progress(WorkProgress(phase: .reading, done: Int64(read), total: size)) }
         }
         return (writer.report, writer.prefix ?? [])
     }

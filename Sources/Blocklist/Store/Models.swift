@@ -68,7 +68,7 @@ public struct ImportReport: Sendable, Equatable {
 }
 
 /// How far long work has come.
-public struct Progress: Sendable, Equatable {
+public struct WorkProgress: Sendable, Equatable {
     /// `reading` counts bytes of the file, `compiling` names.
     public enum Phase: Sendable { case reading, compiling }
     public var phase: Phase
@@ -76,4 +76,4 @@ public struct Progress: Sendable, Equatable {
     public var total: Int64
 }
 
-public typealias ProgressHandler = (Progress) -> Void
+public typealias ProgressHandler = (WorkProgress) -> Void

@@ -1,0 +1,102 @@
+import ArgumentParser
+import Blocklist
+
+/// `webtun list`
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Add, remove and inspect lists of names.",
+        discussion: """
+            Every line of a list stands for its name and everything below it. A running webtun follows changes within
+            a second; without one they are in force at the next start.
+
+            Examples:
+              webtun list add ads.txt
+              webtun list add work.txt --allow --name work
+              webtun list ls
+              webtun list update
+            """,
+        subcommands: [
+            ListAdd.self, ListLs.self, ListShow.self, ListUpdate.self, ListEnable.self, ListDisable.self,
+            ListRemove.self,
+        ])
+}
+
+/// What the commands that change lists have in common.
+enum ListWork {
+    /// Runs `body` with a progress bar for a file or for the index.
+    static func withProgress<T>(_ label: String, _ body: (@escaping ProgressHandler) throws -> T) rethrows -> T {
+        let bars = ProgressBars(label)
+        defer { bars.finish() }
+        return try body { progress in bars.update(progress) }
+    }
+
+    /// Brings the index up to the lists.
+    static func compile(_ store: BlocklistStore) throws {
+        _ = try withProgress("") { try store.compile(progress: $0) }
+    }
+
+    /// The refused lines of an import, `file:line: reason: text`, to standard error.
+    static func complain(_ report: ImportReport, shown: Int = 10) {
+        for refusal in report.refusals.prefix(shown) {
+            Terminal.complain("\(report.source):\(refusal.line): \(refusal.reason): \(refusal.text)")
+        }
+        let rest = report.refused - min(shown, report.refusals.count)
+        if rest > 0 {
+            Terminal.complain(
+                "\(report.source): \(Quantity.count(rest)) more refused; 'webtun list show \(report.name)' shows some")
+        }
+    }
+
+    static func summary(_ report: ImportReport, _ verb: String) -> String {
+        var parts = ["\(Quantity.count(report.entries)) \(report.entries == 1 ? "name" : "names")"]
+        if report.skipped > 0 { parts.append("\(Quantity.count(report.skipped)) passed over") }
+        if report.refused > 0 { parts.append("\(Quantity.count(report.refused)) refused") }
+        return "\(verb) '\(report.name.printable)' (\(report.format.rawValue)): \(parts.joined(separator: ", "))"
+    }
+
+    static func json(_ report: ImportReport) -> JSONValue {
+        .object([
+            ("list", .string(report.name)), ("id", .integer(Int64(report.list))), ("source", .string(report.source)),
+            ("format", .string(report.format.rawValue)), ("lines", .integer(Int64(report.lines))),
+            ("names", .integer(Int64(report.entries))), ("skipped", .integer(Int64(report.skipped))),
+            ("refused", .integer(Int64(report.refused))),
+            ("refusals", .array(report.refusals.map(json))),
+        ])
+    }
+
+    static func json(_ refusal: Refusal) -> JSONValue {
+        .object([
+            ("line", .integer(Int64(refusal.line))), ("reason", .string(refusal.reason)),
+            ("text", .string(refusal.text)),
+        ])
+    }
+}
+
+/// A bar for each phase of an import.
+private final class ProgressBars {
+    private let label: String
+    private var bar: ProgressBar?
+    private var phase: WorkProgress.Phase?
+
+    init(_ label: String) {
+        self.label = label
+    }
+
+    func update(_ progress: WorkProgress) {
+        if phase != progress.phase {
+            bar?.finish()
+            phase = progress.phase
+            bar =
+                switch progress.phase {
+                case .reading: ProgressBar("reading \(label)", total: progress.total, unit: .bytes)
+                case .compiling: ProgressBar("building the index", total: progress.total, unit: .items("names"))
+                }
+        }
+        bar?.update(progress.done)
+    }
+
+    func finish() {
+        bar?.finish()
+    }
+}

@@ -1,0 +1,73 @@
+import ArgumentParser
+import Blocklist
+
+/// `webtun rule`
+struct RuleCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rule",
+        abstract: "Show and remove the rules made with 'allow' and 'deny'.",
+        discussion: """
+            Examples:
+              webtun rule ls
+              webtun rule rm games.example
+              webtun rule rm 7
+            """,
+        subcommands: [RuleLs.self, RuleRemove.self])
+}
+
+/// `webtun rule ls`
+struct RuleLs: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "ls", abstract: "Show all rules.")
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let rules = try BlocklistStore(state: global.stateDirectory).rules()
+        if output.json {
+            for rule in rules { print(RuleLs.json(rule)) }
+            return
+        }
+        if rules.isEmpty {
+            print("no rules; 'webtun deny NAME' and 'webtun allow NAME' make some")
+            return
+        }
+        var table = Table([
+            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true), .init("ADDED"),
+            .init("COMMENT", elastic: true),
+        ])
+        for rule in rules {
+            table.append([
+                "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
+                Table.Cell(rule.match.rawValue), Table.Cell(rule.name), Table.Cell(Moment.text(rule.added)),
+                Table.Cell(rule.comment),
+            ])
+        }
+        table.print()
+    }
+
+    static func json(_ rule: UserRule) -> JSONValue {
+        .object([
+            ("id", .integer(Int64(rule.id))), ("action", .string(rule.action.rawValue)),
+            ("match", .string(rule.match.rawValue)), ("name", .string(rule.name)), ("comment", .string(rule.comment)),
+            ("added", .optional(Moment.iso(rule.added))),
+        ])
+    }
+}
+
+/// `webtun rule rm`
+struct RuleRemove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Remove rules.",
+        discussion: "By id, or by name: then all rules of that name. Example: webtun rule rm games.example")
+
+    @Argument(help: ArgumentHelp("Rules, by id or name.", valueName: "rule"))
+    var rules: [String]
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        for rule in try BlocklistStore(state: global.stateDirectory).removeRules(rules) {
+            print("removed \(rule.action) \(rule.match) \(rule.name)")
+        }
+    }
+}

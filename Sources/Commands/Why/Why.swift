@@ -1,0 +1,87 @@
+import ArgumentParser
+import Blocklist
+
+/// `webtun why`
+struct Why: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Tell what is decided about a name, and by what.",
+        discussion: """
+            Answers from the lists and rules, whether webtun runs or not. The exit status is 3 when the name is blocked,
+            0 when it is allowed or forwarded.
+
+            Examples:
+              webtun why ads.example
+              webtun why bücher.example --json
+            """)
+
+    @Argument(help: ArgumentHelp("A name, IDNs as Unicode or as A-labels.", valueName: "name"))
+    var name: String
+    @Option(
+        name: .customLong("type"),
+        help: ArgumentHelp("The query's type; rules hold for every type.", valueName: "type"))
+    var type: String?
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard let type else { return }
+        let letters = type.uppercased().utf8.allSatisfy { $0 &- 0x41 < 26 || $0 &- 0x30 < 10 || $0 == 0x2D }
+        guard !type.isEmpty, type.utf8.count <= 16, letters else {
+            throw ValidationError("'\(type)' is no query type; write A, AAAA, HTTPS or TYPE65")
+        }
+    }
+
+    func run() throws {
+        let name = try DomainName(name)
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
+        let explanation = try store.explain(name, in: policy)
+        print(output.json ? Why.json(explanation).description : Why.text(explanation, style: .output))
+        if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }
+    }
+
+    static func json(_ explanation: Explanation) -> JSONValue {
+        let verdict = explanation.verdict
+        return .object([
+            ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+            ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
+            ("line", .optional(explanation.line)),
+            ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
+            ("matched", .optional(explanation.matched)),
+            ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
+            ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
+        ])
+    }
+
+    static func text(_ explanation: Explanation, style: Style) -> String {
+        let verdict = explanation.verdict
+        let (word, ink): (String, Style.Ink) =
+            switch verdict.action {
+            case .block: ("blocked", .red)
+            case .allow: ("allowed", .green)
+            case .forward: ("forwarded", .green)
+            }
+        var lines = ["\(explanation.name.printable): \(style.paint(word, ink))"]
+        func fact(_ name: String, _ value: String) {
+            lines.append("  " + style.paint(name.padded(9), .dim) + value.printable)
+        }
+        if verdict.match == .none {
+            fact("by", "no rule and no list has it")
+        } else if let list = explanation.list {
+            fact("list", "\(list), line \(explanation.line ?? 0)")
+        } else {
+            fact("by", "your rule \(verdict.rule)")
+        }
+        if let rule = explanation.rule { fact("rule", rule) }
+        switch verdict.match {
+        case .none: break
+        case .exact: fact("match", "the name itself")
+        case .suffix:
+            let whole = explanation.matched == explanation.name
+            fact("match", whole ? "the name and everything below it" : "everything below \(explanation.matched ?? "")")
+        case .regex: fact("match", "the regular expression is found in the name")
+        }
+        if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
+        return lines.joined(separator: "\n")
+    }
+}
