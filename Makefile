@@ -18,9 +18,9 @@ release:
 	scripts/setup build
 	$(SWIFT) build -c release --product webtun
 
-# Filter this machine until ^C: make run ARGS="--link eth0 --upstream 9.9.9.9"
+# Filter this machine until ^C: make run ARGS="--link eth0 --upstream 192.0.2.53"
 run: release
-	exec .build/release/webtun run $(ARGS)
+	exec .build/release/webtun run --starter blocklists $(ARGS)
 
 # A tour in network namespaces of its own; this machine's network is not touched.
 demo: release
@@ -31,7 +31,7 @@ demo: release
 test: lint
 	scripts/setup test
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --skip '^Integration\.'
+	$(SWIFT) test --skip-build --no-parallel --skip '^Integration\.'
 	scripts/integration
 
 unit:
@@ -54,10 +54,10 @@ bench: release
 	scripts/setup bench
 	Benchmarks/run
 
-# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that crash are kept under Fuzz/crashes.
+# Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:
 	scripts/setup build
-	scripts/fuzz $(FUZZ_SECONDS)
+	Fuzz/run $(FUZZ_SECONDS)
 
 lint:
 	scripts/setup build

@@ -38,7 +38,13 @@ let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-s
 
 let package = Package(
     name: "webtun",
-    products: [.executable(name: "webtun", targets: ["webtun"])],
+    products: [
+        .executable(name: "webtun", targets: ["webtun"]),
+        // For the packages in Fuzz and Benchmarks.
+        .library(
+            name: "WebtunRooms",
+            targets: ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -49,7 +55,7 @@ let package = Package(
     ],
     targets: [
         .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
-        room("Commands", ["Daemon", "Blocklist", "QueryLog", "Wire", arguments]),
+        room("Commands", ["Daemon", "DNSProxy", "Blocklist", "QueryLog", "Kernel", "Wire", arguments, logging]),
         room(
             "Daemon",
             [
@@ -70,6 +76,9 @@ let package = Package(
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),
         tests("KernelTests", ["Kernel"]),
+        tests(
+            "FuzzTests",
+            ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
@@ -81,7 +90,7 @@ let package = Package(
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon"]),
         .testTarget(
-            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe"],
+            name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],
             swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]

@@ -17,11 +17,18 @@ public struct Webtun: AsyncParsableCommand {
             """,
         groupedSubcommands: [
             CommandGroup(
-                name: "Filtering", subcommands: [Status.self, Pause.self, Resume.self, Reload.self]),
+                name: "Filtering",
+                subcommands: [
+                    Run.self, Status.self, Pause.self, Resume.self, Reload.self, QueryCommand.self,
+                    Cleanup.self,
+                ]),
             CommandGroup(
                 name: "List and rule",
-                subcommands: [ListCommand.self, Allow.self, Deny.self, RuleCommand.self, Why.self, Search.self]),
-            CommandGroup(name: "Log", subcommands: []),
+                subcommands: [
+                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, Why.self, Search.self,
+                ]),
+            CommandGroup(
+                name: "Log", subcommands: [LogCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self]),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])
 

@@ -58,7 +58,8 @@ public struct Origin: Sendable {
 
     @inlinable
     public init(
-        client: IPAddress, clientPort: UInt16, resolver: IPAddress, resolverPort: UInt16, stream: UInt64, arrived: UInt64
+        client: IPAddress, clientPort: UInt16, resolver: IPAddress, resolverPort: UInt16, stream: UInt64,
+        arrived: UInt64
     ) {
         self.client = client
         self.clientPort = clientPort
@@ -68,7 +69,6 @@ public struct Origin: Sendable {
         self.arrived = arrived
     }
 }
-
 
 extension UpstreamExchange.Failure {
     /// What the client is told (RFC 8914 section 4).

@@ -1,4 +1,4 @@
-public import Kernel
+import Kernel
 import Wire
 
 /// The answers of upstreams, bounded in bytes.
@@ -6,21 +6,21 @@ import Wire
 /// Two halves: new answers fill the young one; when it is full the old one is emptied and the two change places. An
 /// answer found in the old half is copied into the young one, so what is asked for stays and what is not goes.
 /// Nothing is allocated after `init`. One thread.
-public struct Cache: ~Copyable {
+struct Cache: ~Copyable {
     /// What is known of a cached answer besides its message.
-    public struct Facts: Sendable, Equatable {
+    struct Facts: Sendable, Equatable {
         /// Seconds on the monotonic clock.
-        public var stored: UInt32
-        public var expires: UInt32
-        public var rcode: UInt16
-        public var upstream: SocketAddress
+        var stored: UInt32
+        var expires: UInt32
+        var rcode: UInt16
+        var upstream: SocketAddress
         /// The upstream vouched for the answer with AD.
-        public var isAuthentic: Bool
+        var isAuthentic: Bool
         /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
-        public var hasChain: Bool
-        public var generation: UInt32
+        var hasChain: Bool
+        var generation: UInt32
 
-        public init(
+        init(
             stored: UInt32, expires: UInt32, rcode: UInt16, upstream: SocketAddress, isAuthentic: Bool, hasChain: Bool,
             generation: UInt32
         ) {
@@ -35,16 +35,15 @@ public struct Cache: ~Copyable {
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.
-    public struct Hit: Sendable, Equatable {
-        public var facts: Facts
-        @usableFromInline var digest: Int
-        @usableFromInline var digestCount: Int
-        @usableFromInline var message: Int
-        @usableFromInline var messageCount: Int
+    struct Hit: Sendable, Equatable {
+        var facts: Facts
+        var digest: Int
+        var digestCount: Int
+        var message: Int
+        var messageCount: Int
 
-        @usableFromInline var isOld: Bool
+        var isOld: Bool
 
-        @inlinable
         init(_ entry: CacheHalf.Entry, at offset: Int, isOld: Bool = false) {
             self.isOld = isOld
             facts = entry.facts
@@ -55,28 +54,27 @@ public struct Cache: ~Copyable {
         }
     }
 
-    @usableFromInline var young: CacheHalf
-    @usableFromInline var old: CacheHalf
+    var young: CacheHalf
+    var old: CacheHalf
 
     /// - Parameter byteCount: of both halves together, at least 256 KiB; the indexes add an eighth to a quarter.
-    public init(byteCount: Int) {
+    init(byteCount: Int) {
         let half = (max(byteCount, 262_144) / 2) & ~7
         young = CacheHalf(capacity: half)
         old = CacheHalf(capacity: half)
     }
 
     /// Answers held, those that have expired but not made room yet included.
-    public var count: Int { young.count + old.count }
+    var count: Int { young.count + old.count }
 
     /// Forgets everything.
-    public mutating func removeAll() {
+    mutating func removeAll() {
         young.removeAll()
         old.removeAll()
     }
 
     /// Finds the answer to a question, if it has not expired at `seconds` on the monotonic clock.
-    @inlinable
-    public mutating func find(_ key: QuestionKey, _ name: RawSpan, seconds: UInt32) -> Hit? {
+    mutating func find(_ key: QuestionKey, _ name: RawSpan, seconds: UInt32) -> Hit? {
         let offset = young.find(key, name)
         if offset < 0 { return promote(key, name, seconds) }
         let entry = young.entry(offset)
@@ -84,7 +82,6 @@ public struct Cache: ~Copyable {
     }
 
     /// Copies an answer of the old half into the young one.
-    @usableFromInline
     mutating func promote(_ key: QuestionKey, _ name: RawSpan, _ seconds: UInt32) -> Hit? {
         let offset = old.find(key, name)
         guard offset >= 0 else { return nil }
@@ -97,21 +94,19 @@ public struct Cache: ~Copyable {
     }
 
     /// The cached message: ID 0, question in lower case, no OPT record.
-    @inlinable
     @_lifetime(borrow self)
-    public func message(_ hit: Hit) -> RawSpan {
+    func message(_ hit: Hit) -> RawSpan {
         hit.isOld ? old.bytes(hit.message, hit.messageCount) : young.bytes(hit.message, hit.messageCount)
     }
 
     /// The answer in the compact form of the log.
-    @inlinable
     @_lifetime(borrow self)
-    public func digest(_ hit: Hit) -> RawSpan {
+    func digest(_ hit: Hit) -> RawSpan {
         hit.isOld ? old.bytes(hit.digest, hit.digestCount) : young.bytes(hit.digest, hit.digestCount)
     }
 
     /// Keeps an answer; an older one of the same question is forgotten. One over a quarter of the bytes is not kept.
-    public mutating func insert(_ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, message: RawSpan) {
+    mutating func insert(_ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, message: RawSpan) {
         let bytes = CacheHalf.byteCount(
             name: name.byteCount, digest: digest.byteCount, message: message.byteCount)
         guard bytes <= young.capacity / 2, message.byteCount <= 65535, digest.byteCount <= 255 else { return }

@@ -1,29 +1,27 @@
-public import Wire
+import Wire
 
 /// One half of the cache: a slab that fills from front to end, and an open-addressed index into it. Entries are never
 /// moved or removed one by one; the half is emptied whole.
 @safe
-@usableFromInline
 struct CacheHalf: ~Copyable {
     /// The fixed part of an entry. Behind it: the qname, the digest for the log, the message; then padding to 8.
-    @usableFromInline
     struct Entry {
-        @usableFromInline var hash: UInt64
-        @usableFromInline var facts: Cache.Facts
-        @usableFromInline var messageCount: UInt16
-        @usableFromInline var qtype: UInt16
-        @usableFromInline var qclass: UInt16
-        @usableFromInline var nameCount: UInt8
-        @usableFromInline var digestCount: UInt8
-        @usableFromInline var bits: UInt8
+        var hash: UInt64
+        var facts: Cache.Facts
+        var messageCount: UInt16
+        var qtype: UInt16
+        var qclass: UInt16
+        var nameCount: UInt8
+        var digestCount: UInt8
+        var bits: UInt8
     }
 
-    @usableFromInline let slab: UnsafeMutableRawPointer
-    @usableFromInline let capacity: Int
+    let slab: UnsafeMutableRawPointer
+    let capacity: Int
     /// A slot holds the hash's upper half and the entry's offset in eights plus 1; 0 is free.
-    @usableFromInline let index: UnsafeMutablePointer<UInt64>
-    @usableFromInline let mask: Int
-    @usableFromInline var head = 0
+    let index: UnsafeMutablePointer<UInt64>
+    let mask: Int
+    var head = 0
     private(set) var count = 0
 
     init(capacity: Int) {
@@ -56,7 +54,6 @@ struct CacheHalf: ~Copyable {
     }
 
     /// The offset of the entry of a question, or -1.
-    @inlinable
     func find(_ key: QuestionKey, _ name: RawSpan) -> Int {
         var slot = Int(truncatingIfNeeded: key.hash) & mask
         while true {
@@ -70,7 +67,6 @@ struct CacheHalf: ~Copyable {
         }
     }
 
-    @inlinable
     func matches(_ offset: Int, _ key: QuestionKey, _ name: RawSpan) -> Bool {
         let entry = entry(offset)
         return entry.hash == key.hash && entry.qtype == key.qtype && entry.qclass == key.qclass
@@ -79,14 +75,12 @@ struct CacheHalf: ~Copyable {
     }
 
     /// The fixed part of the entry at `offset`, which `find` or `insert` gave.
-    @inlinable
     func entry(_ offset: Int) -> Entry {
         precondition(offset >= 0 && offset + MemoryLayout<Entry>.stride <= head)
         return unsafe (slab + offset).assumingMemoryBound(to: Entry.self).pointee
     }
 
     /// Bytes of the slab that are written.
-    @inlinable
     @_lifetime(borrow self)
     func bytes(_ offset: Int, _ count: Int) -> RawSpan {
         precondition(offset >= 0 && count >= 0 && offset + count <= head)

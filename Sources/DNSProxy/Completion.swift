@@ -13,7 +13,7 @@ struct Completion: ~Copyable {
 
     private let asked: UnsafeMutablePointer<Asked>
     private let slots: Int
-    private var admission = Admission()
+    private var admission: Admission
     private let buffer: UnsafeMutableRawBufferPointer
 
     private(set) var slot = 0
@@ -28,8 +28,9 @@ struct Completion: ~Copyable {
     /// Why there is no reply.
     var error = ExtendedError.noReachableAuthority
 
-    init(slots: Int) {
+    init(slots: Int, limits: Admission.Limits) {
         self.slots = slots
+        admission = Admission(limits: limits)
         unsafe asked = .allocate(capacity: slots)
         unsafe buffer = .allocate(byteCount: 65535, alignment: 16)
     }

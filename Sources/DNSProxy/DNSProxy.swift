@@ -1,2 +1,2 @@
-import CLDNS
 import Blocklist
+import CLDNS

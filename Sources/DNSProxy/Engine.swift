@@ -36,7 +36,7 @@ public struct Engine: ~Copyable {
         seed = UInt64.random(in: 1...UInt64.max)
         cache = Cache(byteCount: settings.cacheBytes)
         waiting = Waiting(capacity: settings.waiting, slots: slots)
-        completion = Completion(slots: slots)
+        completion = Completion(slots: slots, limits: settings.limits)
         key = QuestionKey(name, query, seed: seed)
     }
 

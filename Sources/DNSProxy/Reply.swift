@@ -11,7 +11,8 @@ struct Reply {
     ///   - question: the question as asked, empty when it could not be read.
     ///   - text: for the extended error.
     static func composeEmpty(
-        _ out: inout MutableRawSpan, _ query: Query, question: RawSpan, rcode: RCode, error: ExtendedError?, text: RawSpan
+        _ out: inout MutableRawSpan, _ query: Query, question: RawSpan, rcode: RCode, error: ExtendedError?,
+        text: RawSpan
     ) -> Int {
         var at = composeHead(&out, query, question, rcode)
         if query.hasEDNS || rcode == .badVersion {
@@ -30,7 +31,8 @@ struct Reply {
     }
 
     static func composeOPT(
-        _ out: inout MutableRawSpan, at offset: Int, _ query: Query, _ rcode: RCode, _ error: ExtendedError?, _ text: RawSpan
+        _ out: inout MutableRawSpan, at offset: Int, _ query: Query, _ rcode: RCode, _ error: ExtendedError?,
+        _ text: RawSpan
     ) -> Int {
         out.put16(10, out.get16(10) + 1)
         return Compose.opt(

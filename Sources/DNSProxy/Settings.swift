@@ -9,14 +9,18 @@ public struct EngineSettings: Sendable {
     public var maximumUDPSize: UInt16
     /// Queries that may wait for an upstream.
     public var waiting: Int
+    /// How long answers are kept.
+    public var limits: Admission.Limits
 
     public init(
-        blocking: Blocking = Blocking(), cacheBytes: Int = 8 << 20, maximumUDPSize: UInt16 = 1232, waiting: Int = 8192
+        blocking: Blocking = Blocking(), cacheBytes: Int = 4 << 20, maximumUDPSize: UInt16 = 1232, waiting: Int = 8192,
+        limits: Admission.Limits = Admission.Limits()
     ) {
         self.blocking = blocking
         self.cacheBytes = cacheBytes
         self.maximumUDPSize = maximumUDPSize
         self.waiting = waiting
+        self.limits = limits
     }
 }
 

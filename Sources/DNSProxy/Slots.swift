@@ -5,10 +5,9 @@ struct Slots<Element: ~Copyable>: ~Copyable {
     let count: Int
 
     init<Failure: Error>(count: Int, _ make: (Int) throws(Failure) -> Element) throws(Failure) {
-        self.count = count
-        unsafe base = .allocate(capacity: count)
+        let base = UnsafeMutablePointer<Element>.allocate(capacity: count)
         var made = 0
-        do {
+        do throws(Failure) {
             while made < count {
                 unsafe (base + made).initialize(to: try make(made))
                 made += 1
@@ -18,6 +17,8 @@ struct Slots<Element: ~Copyable>: ~Copyable {
             unsafe base.deallocate()
             throw error
         }
+        self.count = count
+        unsafe self.base = base
     }
 
     deinit {

@@ -1,6 +1,6 @@
 import Glibc
 public import Kernel
-import Wire
+public import Wire
 
 /// Names a connection of the server; one that is gone is recognised.
 public struct StreamToken: Hashable, Sendable {
@@ -47,7 +47,7 @@ public struct StreamServer: ~Copyable {
     /// What has happened since `init`, in connections.
     public struct Counters: Equatable, Sendable {
         public var accepted: UInt64 = 0
-        /// Closed at once: all others were busy, or no descriptor was left.
+        /// Closed at once: from elsewhere, or all others were busy, or no descriptor was left.
         public var refused: UInt64 = 0
         /// Closed while idle, to make room.
         public var evicted: UInt64 = 0
@@ -55,6 +55,8 @@ public struct StreamServer: ~Copyable {
         public var timedOut: UInt64 = 0
         /// Closed for a message without a whole header.
         public var malformed: UInt64 = 0
+
+        public init() {}
     }
 
     private var listeners: Slots<StreamListener>
@@ -68,6 +70,7 @@ public struct StreamServer: ~Copyable {
     private var reserve: Descriptor
     private var resumeAt: UInt64?
     private let owner: UInt32
+    private let peers: [IPAddress]
     private let idleTime: UInt64
     private let stallTime: UInt64 = 60_000_000_000
     private let outstandingLimit: Int
@@ -77,13 +80,15 @@ public struct StreamServer: ~Copyable {
     ///
     /// - Parameters:
     ///   - device: only connections that arrive on this device are taken; see `StreamListener`.
+    ///   - peers: only connections from these addresses are kept, since a program on this machine reaches the listener
+    ///     whatever its device is. Empty: from anywhere.
     ///   - owner: the upper 32 bits of this server's poller tags; the lower go to `ready`.
     ///   - connections: how many there can be at a time; further ones take the place of the oldest idle one.
     ///   - idleSeconds: how long a connection may stay without a query (RFC 7766 section 6.2.3).
     ///   - outstanding: how many queries of one connection may wait for their reply.
     public init(
-        listeners addresses: [SocketAddress], device: String?, poller: borrowing Poller, owner: UInt32,
-        connections: Int = 1024, idleSeconds: Int = 30, outstanding: Int = 64
+        listeners addresses: [SocketAddress], device: String?, peers: [IPAddress] = [], poller: borrowing Poller,
+        owner: UInt32, connections: Int = 1024, idleSeconds: Int = 30, outstanding: Int = 64
     ) throws(StreamServerError) {
         listeners = try Slots(count: addresses.count) { (index) throws(StreamServerError) in
             let listener = try StreamListener(addresses[index], device: device)
@@ -99,6 +104,7 @@ public struct StreamServer: ~Copyable {
         line = Array(repeating: 0, count: connections)
         reserve = StreamServer.openReserve()
         self.owner = owner
+        self.peers = peers
         idleTime = UInt64(idleSeconds) * 1_000_000_000
         outstandingLimit = outstanding
     }
@@ -191,7 +197,9 @@ public struct StreamServer: ~Copyable {
     /// Closes the connections whose time is over; call it at `nextDeadline`, or about once a second.
     public mutating func expire(now: UInt64, poller: borrowing Poller) {
         for (place, limit) in [(Place.idle, idleTime), (Place.busy, stallTime)] {
-            while let slot = places.oldest(of: place.rawValue), now &- places.time(of: slot) >= limit {
+            while let slot = places.oldest(of: place.rawValue),
+                Clock.elapsed(from: places.time(of: slot), to: now) >= limit
+            {
                 counters.timedOut += 1
                 close(slot, now)
             }
@@ -232,8 +240,11 @@ extension StreamServer {
         connections[slot].outstanding < outstandingLimit && connections[slot].output.isEmpty
     }
 
+    /// A full buffer with a whole query in front has room after the next `nextQuery`.
     private func mayRead(_ slot: Int) -> Bool {
-        !connections[slot].isEnded && connections[slot].hasRoom && mayTake(slot)
+        guard !connections[slot].isEnded, mayTake(slot) else { return false }
+        if case .message = connections[slot].front { return true }
+        return connections[slot].hasRoom
     }
 
     private mutating func queue(_ slot: Int) {
@@ -291,27 +302,28 @@ extension StreamServer {
     private mutating func accept(_ index: Int, _ now: UInt64, _ poller: borrowing Poller) {
         for _ in 0..<64 {
             var peer = SocketAddress(IPAddress(v4: 0), port: 0)
-            let number = listeners[index].descriptor.accept(peer: &peer)
+            var number = listeners[index].descriptor.accept(peer: &peer)
             if number >= 0 {
                 add(Descriptor(owning: number), peer, now, poller)
-                continue
+            } else if number == -EMFILE || number == -ENFILE {
+                // The kernel looks for a descriptor before it looks for a connection: there may be none.
+                number = relieve(index, now, poller)
             }
             switch -number {
-            case EINTR, ECONNABORTED, EPROTO, EPERM: continue
-            case EMFILE, ENFILE:
-                if evict(now) { continue }
-                if refuse(index) { continue }
-                pause(now, poller)
-            case EAGAIN: break
-            default: pause(now, poller)
+            case ..<1, EINTR, ECONNABORTED, EPROTO, EPERM: continue
+            case EAGAIN: return
+            default: return pause(now, poller)
             }
-            return
         }
     }
 
     private mutating func add(
         _ accepted: consuming Descriptor, _ peer: SocketAddress, _ now: UInt64, _ poller: borrowing Poller
     ) {
+        guard peers.isEmpty || peers.contains(peer.address) else {
+            counters.refused += 1
+            return
+        }
         if places.oldest(of: Place.free.rawValue) == nil { _ = evict(now) }
         guard let slot = places.oldest(of: Place.free.rawValue) else {
             counters.refused += 1
@@ -336,15 +348,22 @@ extension StreamServer {
         return true
     }
 
-    /// Accepts and closes one connection with the descriptor kept for this, so that its client learns of it.
-    private mutating func refuse(_ index: Int) -> Bool {
-        guard reserve.number >= 0 else { return false }
+    /// With no descriptor left but the one kept for this: accepts a connection in the place of an idle one, or closes it
+    /// at once, so that its client learns of it.
+    private mutating func relieve(_ index: Int, _ now: UInt64, _ poller: borrowing Poller) -> CInt {
         reserve = Descriptor(owning: -1)
         var peer = SocketAddress(IPAddress(v4: 0), port: 0)
-        let isAccepted = Descriptor(owning: listeners[index].descriptor.accept(peer: &peer)).number >= 0
-        if isAccepted { counters.refused += 1 }
+        let number = listeners[index].descriptor.accept(peer: &peer)
+        if number >= 0 {
+            if evict(now) {
+                add(Descriptor(owning: number), peer, now, poller)
+            } else {
+                counters.refused += 1
+                _ = Glibc.close(number)
+            }
+        }
         reserve = StreamServer.openReserve()
-        return isAccepted
+        return number
     }
 
     /// Leaves the listeners alone for 100 ms.

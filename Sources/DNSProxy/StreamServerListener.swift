@@ -24,6 +24,8 @@ public enum StreamServerError: Error, Equatable, Sendable, CustomStringConvertib
 /// A listening socket that only the tunnel reaches.
 struct StreamListener: ~Copyable {
     static let backlog: CInt = 1024
+    /// Bytes of replies, two of the longest.
+    static let sendBuffer: CInt = 131_072
 
     let descriptor: Descriptor
 
@@ -43,6 +45,8 @@ struct StreamListener: ~Copyable {
         let descriptor = try Descriptor(socket(address.family, type, 0), "socket")
         let number = descriptor.number
         try set(number, SOL_SOCKET, SO_REUSEADDR, 1)
+        // Both pass on to accepted sockets. The kernel would else keep megabytes for a client that does not read.
+        try set(number, SOL_SOCKET, SO_SNDBUF, sendBuffer)
         try set(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
         // The address may still be on its way to the device.
         try set(number, CInt(IPPROTO_IP), IP_FREEBIND, 1)

@@ -14,9 +14,9 @@ struct UpstreamDeadlines {
     }
 
     /// The slot whose deadline is the earliest.
-    var first: Int? { heap.first.map(Int.init) }
+    var first: Int? { heap.isEmpty ? nil : Int(heap[0]) }
 
-    var firstTime: UInt64? { heap.first.map { times[Int($0)] } }
+    var firstTime: UInt64? { heap.isEmpty ? nil : times[Int(heap[0])] }
 
     mutating func set(_ slot: Int, _ time: UInt64) {
         times[slot] = time

@@ -230,7 +230,7 @@ public struct UpstreamExchange: ~Copyable {
             left -= 1
             if let slot = failed.popLast().map(Int.init) {
                 finished = slot
-                let latency = now &- table.slots[slot].started
+                let latency = Clock.elapsed(from: table.slots[slot].started, to: now)
                 let failure = table.slots[slot].failure
                 if failure == .timeout { counters.timeouts += 1 } else { counters.failures += 1 }
                 return Completion(

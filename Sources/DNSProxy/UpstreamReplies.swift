@@ -34,7 +34,8 @@ extension UpstreamExchange {
             return mismatch(slot, attempt, toStream: table.slots[slot].mismatches >= 2, now: now, poller: poller)
         }
         if attempt.server >= 0 {
-            servers[attempt.server].noteReply(now: now, roundTrip: isStream ? nil : now &- attempt.sentAt)
+            servers[attempt.server].noteReply(
+                now: now, roundTrip: isStream ? nil : Clock.elapsed(from: attempt.sentAt, to: now))
         }
         return accept(count, slot, index, flags: flags, now: now, poller: poller)
     }
@@ -74,7 +75,7 @@ extension UpstreamExchange {
         finish(slot, now: now)
         return Completion(
             slot: slot, outcome: .reply(byteCount: count), server: server, isStream: attempt.isStream,
-            latency: now &- attempt.sentAt)
+            latency: Clock.elapsed(from: attempt.sentAt, to: now))
     }
 
     /// Whether a server that is up has still to answer, or to be asked.

@@ -80,13 +80,14 @@ struct UpstreamSockets: ~Copyable {
             let isFresh =
                 entries[current].sent < UpstreamSockets.queriesPerSocket
                 && entries[current].strays < UpstreamSockets.straysPerSocket
-                && now &- entries[current].openedAt < UpstreamSockets.maximumAge
+                && Clock.elapsed(from: entries[current].openedAt, to: now) < UpstreamSockets.maximumAge
             // With every entry waiting for answers an old port is better than none.
             if isFresh || free.isEmpty { return current }
             lanes[lane] = -1
             retire(current)
         }
-        guard let index = free.last else { return -Int(ENOBUFS) }
+        guard !free.isEmpty else { return -Int(ENOBUFS) }
+        let index = free[free.count - 1]
         let number = UpstreamSockets.open(CInt(SOCK_DGRAM.rawValue), to: address, mark: mark)
         guard number >= 0 else { return Int(number) }
         do {
@@ -177,7 +178,7 @@ struct UpstreamSockets: ~Copyable {
         readable.append(Int16(index))
     }
 
-    var firstReadable: Int? { readable.last.map(Int.init) }
+    var firstReadable: Int? { readable.isEmpty ? nil : Int(readable[readable.count - 1]) }
 
     /// The socket that came last from `firstReadable` has nothing more.
     mutating func clearReadable() {

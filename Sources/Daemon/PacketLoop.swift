@@ -31,7 +31,8 @@ final class PacketLoop: Sendable {
     ) throws {
         wakeup = try Wakeup()
         path = Mutex(
-            try PacketPath(tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: addresses,
+            try PacketPath(
+                tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: addresses,
                 wakeup: wakeup.number))
     }
 
@@ -78,6 +79,11 @@ final class PacketLoop: Sendable {
     }
 
     var counters: LoopCounters { published.value }
+
+    /// Has the thread do a round now, so that a heartbeat that does not come means something.
+    func poke() {
+        wakeup.signal()
+    }
 
     private func post(_ order: (inout Mail) -> Void) {
         mailbox.withLock { order(&$0) }

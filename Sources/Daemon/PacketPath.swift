@@ -23,6 +23,8 @@ struct PacketPath: ~Copyable {
 
     /// Packets read before the other descriptors get their turn.
     static let batch = 64
+    /// Rounds of streams and upstreams before the TUN gets its turn again.
+    static let rounds = 16
     /// Questions asked upstream at a time.
     static let slots = 4096
     static let bufferByteCount = 65536 + 64
@@ -52,8 +54,9 @@ struct PacketPath: ~Copyable {
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
         let server = try StreamServer(
-            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name, poller: poller,
-            owner: Owner.stream, connections: settings.streams, idleSeconds: settings.streamIdleSeconds)
+            listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name,
+            peers: [settings.far4, settings.far6], poller: poller, owner: Owner.stream, connections: settings.streams,
+            idleSeconds: settings.streamIdleSeconds)
         try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
         try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
 
@@ -81,7 +84,7 @@ struct PacketPath: ~Copyable {
         var nextSecond: UInt64 = 0
         while true {
             let ready = poller.wait(milliseconds: timeout(Clock.monotonic()))
-            let now = Clock.monotonic()
+            var now = Clock.monotonic()
             var index = 0
             while index < ready {
                 let event = poller.event(index)
@@ -101,15 +104,18 @@ struct PacketPath: ~Copyable {
                 }
                 index += 1
             }
-            answerStreams(now)
+            // What follows may look at times that were taken while the events were handled.
+            now = Clock.monotonic()
             exchange.expire(now: now, poller: poller)
-            answerWaiting(now)
+            // An answer to a stream can let its next query in, and that one can be asked and fail at once.
+            var rounds = 0
+            while rounds < PacketPath.rounds, answerStreams(now) || answerWaiting(now) { rounds += 1 }
+            server.expire(now: now, poller: poller)
             if now >= nextSecond {
                 nextSecond = now + 1_000_000_000
                 redirect.expire(now: now)
                 log.synchronise(now)
             }
-            server.expire(now: now, poller: poller)
             publish(published)
             if stopAt != .max, engine.waitingQueries == 0 || now >= stopAt { return }
         }
@@ -205,7 +211,8 @@ struct PacketPath: ~Copyable {
     private static func room(
         _ buffer: UnsafeMutableRawBufferPointer, from offset: Int = 0, count: Int? = nil
     ) -> MutableRawSpan {
-        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + (count ?? buffer.count - offset)])
+        let part = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: buffer[offset..<offset + (count ?? buffer.count - offset)])
         return unsafe _overrideLifetime(part.mutableBytes, copying: ())
     }
 
@@ -262,9 +269,11 @@ struct PacketPath: ~Copyable {
         }
     }
 
-    /// Answers the queries that the listener's connections have read.
-    private mutating func answerStreams(_ now: UInt64) {
+    /// Answers the queries that the listener's connections have read. Returns whether there were any.
+    private mutating func answerStreams(_ now: UInt64) -> Bool {
+        var isAny = false
         while let query = server.nextQuery() {
+            isAny = true
             // A connection whose flow is gone has nobody to answer to.
             guard let flow = redirect.flow(port: query.peer.port, isIPv6: query.peer.address.isIPv6) else {
                 counters.dropped &+= 1
@@ -283,6 +292,7 @@ struct PacketPath: ~Copyable {
             case .dropped: server.discard(query.token, poller: poller, now: now)
             }
         }
+        return isAny
     }
 
     /// Copies a stream's message into the input buffer, which no packet is in now.
@@ -314,8 +324,9 @@ struct PacketPath: ~Copyable {
 
     // MARK: 4. Upstream replies
 
-    /// Answers the queries whose upstream has answered or failed.
-    private mutating func answerWaiting(_ now: UInt64) {
+    /// Answers the queries whose upstream has answered or failed. Returns whether there were any.
+    private mutating func answerWaiting(_ now: UInt64) -> Bool {
+        var isAny = false
         while let completion = exchange.nextCompletion(now: now, poller: poller) {
             let server = completion.server ?? .none
             switch completion.outcome {
@@ -324,11 +335,11 @@ struct PacketPath: ~Copyable {
             case .failed(let failure):
                 engine.complete(completion.slot, failure: failure.extendedError)
             }
+            isAny = true
             var isMore = true
-            while isMore {
-                isMore = answerNextWaiting(now)
-            }
+            while isMore { isMore = answerNextWaiting(now) }
         }
+        return isAny
     }
 
     private mutating func answerNextWaiting(_ now: UInt64) -> Bool {
@@ -352,8 +363,7 @@ struct PacketPath: ~Copyable {
         if origin.isStream {
             let message = unsafe messageRoom(isIPv6: true)
             server.reply(
-                StreamToken(origin.stream), message.bytes.extracting(first: answer.byteCount),
-                poller: poller)
+                StreamToken(origin.stream), message.bytes.extracting(first: answer.byteCount), poller: poller)
             return
         }
         var frame = unsafe PacketPath.room(output)

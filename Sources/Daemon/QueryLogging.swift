@@ -21,20 +21,24 @@ struct QueryLogging {
         synchronise(Clock.monotonic())
     }
 
-    /// Follows changes of the wall clock and of the machine's addresses; called once a second.
+    /// Follows changes of the wall clock; called once a second.
     mutating func synchronise(_ now: UInt64) {
-        if book.generation != generation {
-            generation = book.generation
-            addresses = book.table
-        }
         offset = Clock.unixMicroseconds() - Int64(now / 1000)
+    }
+
+    /// Takes the table of addresses that is current now.
+    private mutating func follow() {
+        generation = book.generation
+        addresses = book.table
     }
 
     /// - Parameters:
     ///   - query: with the qtype that was asked.
     ///   - now: when it was answered, nanoseconds, monotonic.
-    func push(_ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, now: UInt64) {
+    mutating func push(_ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, now: UInt64)
+    {
         guard let ring else { return }
+        if book.generation != generation { follow() }
         var row = QueryRow()
         row.time = Int64(origin.arrived / 1000) &+ offset
         row.client = origin.client
@@ -52,7 +56,7 @@ struct QueryLogging {
         row.link = addresses.link(of: origin.client)
         row.list = answer.verdict.list
         row.rule = answer.verdict.rule
-        row.latency = Int32(truncatingIfNeeded: (now &- origin.arrived) / 1000)
+        row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
         ring.push(row, qname: qname, answer: digest)
     }
 }

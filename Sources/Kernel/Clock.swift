@@ -14,6 +14,13 @@ public enum Clock {
         Int64(read(CLOCK_REALTIME) / 1000)
     }
 
+    /// Nanoseconds from one reading to a later one; 0 when the second is the earlier one, as readings of one round of a
+    /// loop may be.
+    @inlinable
+    public static func elapsed(from start: UInt64, to end: UInt64) -> UInt64 {
+        end > start ? end - start : 0
+    }
+
     @inlinable
     static func read(_ clock: clockid_t) -> UInt64 {
         var time = timespec()

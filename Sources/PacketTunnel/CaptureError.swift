@@ -31,7 +31,8 @@ public enum CaptureError: Error, Equatable, Sendable, CustomStringConvertible {
         case .noTCX:
             "capture `link` needs TCX, which this kernel lacks (Linux 6.6 has it): use `--capture route`, or `auto`"
         case .deviceInUse(let name):
-            "the network device \(name) is in use: stop the program that owns it (another webtun?), or configure "
+            "the network device \(name) is in use: stop the program that owns it (another webtun?), remove it "
+                + "(`webtun cleanup`, or `ip link delete \(name)`), or configure "
                 + "another device name"
         case .badDeviceName(let name):
             "`\(name)` cannot name a network device: 1 to 15 characters, no space and no `/`"
@@ -50,5 +51,18 @@ public enum CaptureError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Gives `EPERM` and `EACCES` their own case.
     static func from(_ error: KernelError) -> CaptureError {
         error.errno.code == 1 || error.errno.code == 13 ? .noRights(error.action) : .kernel(error)
+    }
+
+    /// Runs `body`, giving its errors the form of this type.
+    static func unified<Value>(_ body: () throws -> Value) throws(CaptureError) -> Value {
+        do {
+            return try body()
+        } catch let error as CaptureError {
+            throw error
+        } catch let error as KernelError {
+            throw .from(error)
+        } catch {
+            throw .kernel(KernelError("\(error)", Errno(5)))
+        }
     }
 }

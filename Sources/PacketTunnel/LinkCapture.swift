@@ -30,9 +30,13 @@ public final class LinkCapture: Capture {
 
     private let current = Mutex(State())
 
-    /// Loads the programs; captures nothing yet.
+    /// Undoes what an earlier webtun left, and loads the programs; captures nothing yet.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
         guard LinkCapture.isSupported else { throw .noTCX }
+        try CaptureError.unified {
+            var netlink = try NetlinkSocket()
+            try Journal(state: request.state).undo(&netlink)
+        }
         self.tun = (tun.name, tun.ifindex)
         selection = LinkSelection(request)
         programs = try LinkPrograms(tun: tun.ifindex, mark: request.mark)
@@ -42,26 +46,22 @@ public final class LinkCapture: Capture {
     public static var isSupported: Bool { ctunnel_tcx() == 0 || ctunnel_tcx() == -1 }
 
     public func attach() throws(CaptureError) {
-        let result = current.withLock { state -> Result<Void, CaptureError> in
-            guard state.follower == nil else { return .success(()) }
-            do {
-                state.back = try programs.attach(.tunIngress, to: tun.ifindex, "attach to \(tun.name)")
-                // Events first, then the state they change.
-                state.follower = try LinkFollower(groups: LinkCapture.events) { [weak self] in self?.refresh() }
-                try reconcile(&state)
-                return .success(())
-            } catch let error as CaptureError {
-                return .failure(error)
-            } catch let error as KernelError {
-                return .failure(.from(error))
-            } catch {
-                return .failure(.programRefused("\(error)", log: ""))
+        do {
+            try current.withLock { state throws(CaptureError) in
+                try CaptureError.unified { try attach(&state) }
             }
-        }
-        if case .failure(let error) = result {
+        } catch {
             detach()
             throw error
         }
+    }
+
+    private func attach(_ state: inout State) throws {
+        guard state.follower == nil else { return }
+        state.back = try programs.attach(.tunIngress, to: tun.ifindex, "attach to \(tun.name)")
+        // Events first, then the state they change.
+        state.follower = try LinkFollower(groups: LinkCapture.events) { [weak self] in self?.refresh() }
+        try reconcile(&state)
     }
 
     private static let events = UInt32(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)

@@ -13,6 +13,9 @@ struct LinkTable: Equatable {
         var isUp: Bool
         /// A port of a bridge, bond or team: what it sends, the master has sent. (A VRF is no such master.)
         var isPort: Bool
+        /// A TUN or TAP device; `isHeld`: a process has it open.
+        var isTun: Bool
+        var isHeld: Bool
         var addresses: [Address] = []
 
         /// Whether packets have an Ethernet header.
@@ -79,6 +82,8 @@ extension LinkTable.Link {
         ifindex = reply.header(4, UInt32.self)
         isUp = reply.header(8, UInt32.self) & UInt32(IFF_UP) != 0
         let master = attributes.integer(IFLA_MASTER, UInt32.self) ?? 0
+        isTun = attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND) == "tun"
+        isHeld = isTun && attributes.integer(IFLA_CARRIER, UInt8.self) != 0
         isPort = master != 0 && attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_SLAVE_KIND) != "vrf"
     }
 }

@@ -50,7 +50,9 @@ struct NetlinkSocket: ~Copyable {
                 case Int(NLMSG_DONE):
                     return
                 case Int(NLMSG_ERROR):
-                    throw KernelError(action(), Errno(-reply.header(0, Int32.self)))
+                    let code = reply.header(0, Int32.self)
+                    if code == 0 { return }  // the acknowledgement of a request for one object
+                    throw KernelError(action(), Errno(-code))
                 default:
                     body(reply)
                 }

@@ -31,7 +31,7 @@ struct StreamFlows: Sendable {
             case .free: .max
             case .opening: 30_000_000_000
             case .established: 300_000_000_000
-            // The last acknowledgment may still be on its way.
+            // The last acknowledgment may still be on its way. A full table does not wait for it.
             case .closing: 2_000_000_000
             // Linux keeps TIME-WAIT for 60 s (TCP_TIMEWAIT_LEN); a second more, for the clock ticks.
             case .timeWait: 61_000_000_000
@@ -76,9 +76,13 @@ struct StreamFlows: Sendable {
         return nil
     }
 
-    /// Takes the slot that has been free the longest for a client's packet; `nil` when none is free.
+    /// Takes the slot that has been free the longest for a client's packet; when none is free, that of the flow that was
+    /// closed the longest time ago. `nil`: there is none.
     mutating func insert(_ packet: Packet, now: UInt64) -> Int? {
         if queues.oldest(of: Phase.free.rawValue) == nil { expire(now: now) }
+        if queues.oldest(of: Phase.free.rawValue) == nil, let closed = queues.oldest(of: Phase.closing.rawValue) {
+            remove(closed, now: now)
+        }
         guard let slot = queues.oldest(of: Phase.free.rawValue) else { return nil }
         flows[slot] = StreamFlow(
             client: packet.source, resolver: packet.destination, clientPort: packet.sourcePort,
@@ -123,7 +127,9 @@ struct StreamFlows: Sendable {
     /// Frees the slots whose time is over.
     mutating func expire(now: UInt64) {
         for phase in [Phase.opening, .established, .closing, .timeWait] {
-            while let slot = queues.oldest(of: phase.rawValue), now &- queues.time(of: slot) >= phase.timeout {
+            while let slot = queues.oldest(of: phase.rawValue),
+                Clock.elapsed(from: queues.time(of: slot), to: now) >= phase.timeout
+            {
                 remove(slot, now: now)
             }
         }

@@ -85,21 +85,49 @@ public struct TunDevice: ~Copyable, Sendable {
             "give \(name) the address \(addresses.near4)")
         var quiet = NetlinkMessage(RTM_NEWLINK, flags: NLM_F_ACK, header: ifinfomsg(index: ifindex))
         quiet.nest(IFLA_AF_SPEC) { $0.nest(Int(AF_INET6)) { $0.put(IFLA_INET6_ADDR_GEN_MODE, noLinkLocal) } }
-        var hasIPv6 = true
-        do {
-            try netlink.request(quiet, "keep \(name) from making addresses")
-            try netlink.request(
-                NetlinkMessage(address: addresses.near6, peer: addresses.far6, ifindex: ifindex),
-                "give \(name) the address \(addresses.near6)")
-        } catch {
-            hasIPv6 = false
-        }
+        var hasIPv6 = (try? netlink.request(quiet, "keep \(name) from making addresses")) != nil
         var up = NetlinkMessage(
             RTM_NEWLINK, flags: NLM_F_ACK,
             header: ifinfomsg(index: ifindex, flags: UInt32(IFF_UP), change: UInt32(IFF_UP)))
         up.put(IFLA_MTU, request.mtu)
         try netlink.request(up, "bring \(name) up")
+        // Only now: an address of a device that is down may never get the route to its peer.
+        if hasIPv6 {
+            let address = NetlinkMessage(address: addresses.near6, peer: addresses.far6, ifindex: ifindex)
+            hasIPv6 = (try? netlink.request(address, "give \(name) the address \(addresses.near6)")) != nil
+        }
+        if hasIPv6 { try awaitRoute(to: addresses.far6, ifindex, &netlink) }
         return hasIPv6
+    }
+
+    /// Waits until the kernel has the routes of the IPv6 address, the one to its peer last: it makes them in a work queue
+    /// (`addrconf_dad_work` of net/ipv6/addrconf.c), late when another device goes away at that moment, as it does after a
+    /// webtun that was killed. Without them connections over IPv6 would get no answer.
+    private static func awaitRoute(
+        to peer: IPAddress, _ ifindex: UInt32, _ netlink: inout NetlinkSocket
+    ) throws(KernelError) {
+        var header = rtmsg()
+        header.rtm_family = UInt8(AF_INET6)
+        header.rtm_dst_len = 128
+        var message = NetlinkMessage(RTM_GETROUTE, flags: NLM_F_ACK, header: header)
+        message.put(Int(RTA_DST.rawValue), peer)
+        for _ in 0..<400 {
+            var link: UInt32?
+            // Without any route yet the kernel answers with an error.
+            try? netlink.dump(message, "find the route to \(peer)") { reply in
+                guard reply.type == RTM_NEWROUTE else { return }
+                link = reply.attributes(after: MemoryLayout<rtmsg>.size).integer(Int(RTA_OIF.rawValue), UInt32.self)
+            }
+            if link == ifindex { return }
+            usleep(5000)
+        }
+        throw KernelError("wait for the route to \(peer)", Errno(ETIMEDOUT))
+    }
+
+    /// `ip link delete NAME`.
+    static func delete(_ name: String, _ netlink: inout NetlinkSocket) throws(KernelError) {
+        let header = ifinfomsg(index: unsafe if_nametoindex(name))
+        try netlink.request(NetlinkMessage(RTM_DELLINK, flags: NLM_F_ACK, header: header), "ip link delete \(name)")
     }
 
     /// Packets that wait for the reader before the kernel drops.

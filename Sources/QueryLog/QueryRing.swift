@@ -33,7 +33,7 @@ public final class QueryRing: Sendable {
 
     /// - Parameter capacity: bytes, raised to a power of two of at least 64 KiB; a row takes about 120.
     /// - Throws: `KernelError` when no `eventfd` is to be had.
-    public init(capacity: Int = 4 << 20) throws {
+    public init(capacity: Int = 2 << 20) throws {
         var size = 64 << 10
         while size < capacity { size <<= 1 }
         self.capacity = size

@@ -21,6 +21,8 @@ enum Schema {
         return migrator
     }
 
+    static var knownMigrations: Set<String> { Set(migrator.migrations) }
+
     /// Brings the file to this version, creating it when it is not there.
     ///
     /// - Throws: `QueryLogError`: `newer`, `foreign`, or `sqlite` when SQLite cannot (locked, full, read-only, corrupt).
@@ -29,7 +31,8 @@ enum Schema {
             var configuration = Configuration()
             configuration.busyMode = .timeout(0.2)
             configuration.prepareDatabase { database in
-                // The order matters: auto_vacuum can be chosen only before the first page is written.
+                // auto_vacuum can be chosen only before the first page is written.
+                guard try Int.fetchOne(database, sql: "PRAGMA page_count") == 0 else { return }
                 try database.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
             }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
@@ -54,9 +57,8 @@ enum Schema {
         guard try Int32.fetchOne(database, sql: "PRAGMA application_id") == applicationID else {
             throw QueryLogError.foreign(path: path)
         }
-        let known = Set(migrator.migrations)
         let applied = try migrator.appliedIdentifiers(database)
-        if let unknown = applied.subtracting(known).min() {
+        if let unknown = applied.subtracting(knownMigrations).min() {
             throw QueryLogError.newer(path: path, migration: unknown)
         }
     }
@@ -64,8 +66,9 @@ enum Schema {
     private static let queries = """
         PRAGMA application_id = \(applicationID);
 
-        -- Names of questions and rules. seen: the epoch (a run of row ids) of the last use, so that unused ones can go.
-        CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, seen INTEGER NOT NULL);
+        -- Names of questions and rules; one may stand here twice. seen: the epoch (a run of row ids) of the last use, so
+        -- that unused ones can go.
+        CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL, seen INTEGER NOT NULL);
 
         -- Where a query came from.
         CREATE TABLE sources (id INTEGER PRIMARY KEY, client TEXT, link TEXT, transport TEXT NOT NULL);

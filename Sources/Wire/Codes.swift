@@ -64,7 +64,9 @@ public struct RecordType: Hashable, Sendable, CustomStringConvertible, LosslessS
         let wanted = text.uppercased()
         if let found = RecordType.mnemonics.first(where: { $0.value == wanted }) {
             code = found.key
-        } else if wanted.hasPrefix("TYPE"), let number = UInt16(wanted.dropFirst(4)) {
+        } else if wanted.hasPrefix("TYPE"), wanted.utf8.dropFirst(4).allSatisfy({ $0 >= 48 && $0 <= 57 }),
+            let number = UInt16(wanted.dropFirst(4))
+        {
             code = number
         } else {
             return nil

@@ -133,7 +133,9 @@ extension IPAddress: CustomStringConvertible, LosslessStringConvertible {
             head = text[...]
             tail = nil
         }
-        guard let front = groups(head), let back = groups(tail ?? "") else { return nil }
+        guard let front = groups(head, isLast: tail == nil), let back = groups(tail ?? "", isLast: true) else {
+            return nil
+        }
         let zeros = 8 - front.count - back.count
         guard tail == nil ? zeros == 0 : zeros >= 1 else { return nil }
         let all = front + [UInt16](repeating: 0, count: zeros) + back
@@ -141,13 +143,14 @@ extension IPAddress: CustomStringConvertible, LosslessStringConvertible {
         return (join(all[..<4]), join(all[4...]))
     }
 
-    private static func groups(_ text: Substring) -> [UInt16]? {
+    /// - Parameter isLast: the address ends here, so the last two groups may be an IPv4 address.
+    private static func groups(_ text: Substring, isLast: Bool) -> [UInt16]? {
         if text.isEmpty { return [] }
         var groups: [UInt16] = []
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         for (index, part) in parts.enumerated() {
             if part.utf8.contains(UInt8(ascii: ".")) {
-                guard index == parts.count - 1, let value = parseIPv4(part) else { return nil }
+                guard isLast, index == parts.count - 1, let value = parseIPv4(part) else { return nil }
                 groups += [UInt16(value >> 16), UInt16(truncatingIfNeeded: value)]
             } else {
                 guard (1...4).contains(part.utf8.count), part.first != "+", let group = UInt16(part, radix: 16) else {

@@ -13,10 +13,14 @@ struct WebtunProcess {
         try run(arguments, environment: environment)
     }
 
-    static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> WebtunProcess {
+    /// - Parameters:
+    ///   - executable: a program that starts webtun, given `before` and webtun's path ahead of the arguments.
+    static func run(
+        _ arguments: [String], environment: [String: String] = [:], executable: String? = nil, before: [String] = []
+    ) throws -> WebtunProcess {
         let process = Process()
-        process.executableURL = executable
-        process.arguments = arguments
+        process.executableURL = executable.map { URL(fileURLWithPath: $0) } ?? WebtunProcess.executable
+        process.arguments = executable == nil ? arguments : before + [WebtunProcess.executable.path] + arguments
         process.environment = ["PATH": "/usr/bin:/bin", "WEBTUN_STATE": "/nonexistent/webtun"].merging(environment) {
             $1
         }

@@ -144,7 +144,8 @@ import Wire
         let query = Message.query("WwW.example", .a)
         let server = SocketAddress(IPAddress(v4: 0xc000_0235), port: 53)
         bench.expectAsk(query, slot: 7)
-        bench.complete(slot: 7, Message.reply("www.example", .a, records: [.a(ttl: 300, 0xc633_6401)]), upstream: server)
+        bench.complete(
+            slot: 7, Message.reply("www.example", .a, records: [.a(ttl: 300, 0xc633_6401)]), upstream: server)
         let first = try bench.nextAnswer()
         #expect(bench.text(first).contains("WwW.example.\t300\tIN\tA\t198.51.100.1"), "the client's spelling")
         #expect(first.upstream == server)

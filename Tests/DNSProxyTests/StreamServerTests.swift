@@ -1,3 +1,4 @@
+import CAllocations
 import DNSProxy
 import Foundation
 import Glibc
@@ -105,6 +106,18 @@ private final class StreamLab {
 private func copyMessage(_ server: borrowing StreamServer, _ query: StreamQuery) -> [UInt8] {
     let bytes = server.message(query)
     return (0..<bytes.byteCount).map { bytes.u8($0) }
+}
+
+/// Answers what has come with the same bytes; returns how many queries that were.
+private func answerAll(
+    _ server: inout StreamServer, _ reply: RawSpan, _ poller: borrowing Poller, _ now: UInt64
+) -> Int {
+    var count = 0
+    while let query = server.nextQuery() {
+        if server.message(query).byteCount > 0 { count += 1 }
+        server.reply(query.token, reply, poller: poller, now: now)
+    }
+    return count
 }
 
 /// A message of the size, with a recognisable body.
@@ -357,6 +370,31 @@ private func isClosed(_ client: CInt) -> Bool {
         lab.forget(client)
         #expect(lab.pump().isEmpty)
         #expect(lab.server.live == 0)
+    }
+
+    @Test func aQueryAndItsReplyAllocateNothing() throws {
+        let lab = try StreamLab()
+        let client = lab.connect()
+        let query = framed(message(1))
+        let reply = message(2, byteCount: 200)
+        var counted: [UInt] = []
+        for _ in 0..<20 {
+            write(client, query + query + query)
+            var answered = 0
+            let before = allocations_of_this_thread()
+            while answered < 3 {
+                for index in 0..<lab.poller.wait(milliseconds: 1000) {
+                    let event = lab.poller.event(index)
+                    lab.server.ready(
+                        index: UInt32(truncatingIfNeeded: event.tag), event.ready, now: lab.now, poller: lab.poller)
+                }
+                answered += answerAll(&lab.server, reply.span.bytes, lab.poller, lab.now)
+            }
+            counted.append(UInt(allocations_of_this_thread() - before))
+            for _ in 0..<3 { #expect(readMessage(client) == reply) }
+        }
+        // The first rounds accept the connection and make the runtime's tables.
+        #expect(counted[2...].allSatisfy { $0 == 0 }, "\(counted)")
     }
 
     @Test func errorsSayWhatToDo() throws {

@@ -61,8 +61,8 @@ import Wire
             blocking_addresses = ["203.0.113.1", "2001:db8::99"]
             blocking_ttl = 0
             cache_bytes = 1_000_000
-            min_ttl = 5
             max_ttl = 3600
+            max_negative_ttl = 5
             listener_port = 5354
             tcp_idle_seconds = 3
             tcp_connections = 7
@@ -94,7 +94,7 @@ import Wire
         expected.dns.blockingAddresses = [IPAddress("203.0.113.1")!, IPAddress("2001:db8::99")!]
         expected.dns.blockingTTL = 0
         expected.dns.cacheBytes = 1_000_000
-        expected.dns.minTTL = 5
+        expected.dns.maxNegativeTTL = 5
         expected.dns.maxTTL = 3600
         expected.dns.listenerPort = 5354
         expected.dns.tcpIdleSeconds = 3
@@ -157,7 +157,6 @@ import Wire
         ("[tunnel]\npeer = \"10.1.0.1\"", "c.toml:2: tunnel.peer: must differ from tunnel.address"),
         ("dns.blocking_mode = \"custom\"", "c.toml:1: dns.blocking_mode: \"custom\" needs dns.blocking_addresses"),
         ("dns.upstream = [\"10.1.0.1\"]", "c.toml:1: dns.upstream: 10.1.0.1 is webtun's own address"),
-        ("[dns]\nmin_ttl = 60\nmax_ttl = 30", "c.toml:2: dns.min_ttl: must not be above dns.max_ttl, 30"),
         (
             "log.max_age = \"90\"",
             "c.toml:1: log.max_age: must be a time like \"12h\" or \"90d\", or \"0\" for no limit, not \"90\""
@@ -194,10 +193,10 @@ import Wire
 
     @Test func theCommandLineWins() throws {
         let override = Configuration.Override("dns.upstream", .strings(["192.0.2.9:99"]), option: "--upstream")
-        let configuration = try load("[dns]\nupstream = [\"192.0.2.1\"]\nmin_ttl = 2", [override])
+        let configuration = try load("[dns]\nupstream = [\"192.0.2.1\"]\nmax_ttl = 2", [override])
         #expect(configuration.dns.upstream == [SocketAddress(IPAddress("192.0.2.9")!, port: 99)])
         #expect(configuration.origin(of: "dns.upstream") == .option("--upstream"))
-        #expect(configuration.dns.minTTL == 2)
+        #expect(configuration.dns.maxTTL == 2)
         let wrong = Configuration.Override("dns.upstream", .strings(["x"]), option: "--upstream")
         #expect(
             throws: ConfigurationError(problems: [
@@ -206,6 +205,20 @@ import Wire
                     reason: "each must be an address with or without port, like \"192.0.2.53:53\", not \"x\"")
             ])
         ) { try load("", [wrong]) }
+    }
+
+    @Test func refusesServersThatWouldAskWebtun() throws {
+        let folder = try Folder()
+        let file = try folder.write("c.toml", "dns.upstream = [\"127.0.0.53\", \"192.0.2.1\", \"192.0.2.2\"]")
+        let configuration = try Configuration.load(file: file)
+        #expect(
+            throws: ConfigurationError(problems: [
+                .init(
+                    place: "\(file):1", key: "dns.upstream",
+                    reason: "127.0.0.53: a resolver on this machine asks through webtun and would be asked by it"),
+                .init(place: "\(file):1", key: "dns.upstream", reason: "192.0.2.2: the address is this machine's"),
+            ])
+        ) { try configuration.checkUpstreams(machine: [IPAddress("192.0.2.2")!]) }
     }
 
     @Test func valuesPrintAsTheyAreRead() throws {

@@ -15,7 +15,7 @@ import Testing
                         let name = "lab-\(way)-\(type)-\(tcp).blocked.example"
                         let reply = try await Probe.ask(
                             world.machine, server: server, name, type, tcp: tcp,
-                            ["--way", way.rawValue, "--link", "eth0", "--source", source])
+                            options: ["--way", way.rawValue, "--link", "eth0", "--source", source])
                         #expect(reply.answer == [answer], "\(way) \(type) tcp=\(tcp): \(reply)")
                         #expect(await world.capture.waits(for: name))
                         #expect(!world.capture.holds(name: "x" + name))
@@ -56,7 +56,7 @@ import Testing
             let world = try await Internet.open(in: lab)
             func lines(_ options: [String]) async throws -> [Probe.Reply] {
                 try await Probe.lines(
-                    world.machine, server: Internet.upstreamV4, "s.allowed.example", tcp: true, options)
+                    world.machine, server: Internet.upstreamV4, "s.allowed.example", tcp: true, options: options)
             }
             #expect(try await lines(["--together", "20"]).count == 20)
             #expect(try await lines(["--pipeline", "50"]).count == 50)
@@ -65,7 +65,7 @@ import Testing
             let loop = try await Probe.loop(
                 world.machine, server: Internet.upstreamV4, "l.allowed.example", every: 5, milliseconds: 500,
                 log: "lab",
-                ["--unique"])
+                options: ["--unique"])
             let tally = try await loop.finish(within: 10)
             #expect(tally.integer("sent") == tally.integer("answered"))
             #expect(tally.integer("sent") >= 50)

@@ -107,7 +107,7 @@ struct LeakMatrix {
             case .served: host = world.served
             case .stub: target = cell.six ? "::1" : "127.0.0.53"
             }
-            return try await Probe.ask(host, server: target, name, type, tcp: cell.tcp, timeout: 1500, options)
+            return try await Probe.ask(host, server: target, name, type, tcp: cell.tcp, timeout: 1500, options: options)
         }
         let blockedReply = try await ask(blocked)
         let allowedReply = try await ask(allowed)

@@ -257,6 +257,21 @@ private func listenerSegment(_ peerPort: Int, _ flags: UInt8, acknowledgment: In
         #expect(redirect.live == 0)
     }
 
+    @Test func aFullTableTakesTheSlotOfAClosedFlow() {
+        var redirect = StreamRedirect.forTests(capacity: 2)
+        for port in [1, 2] {
+            var packet = clientSegment(port, Segment.syn)
+            _ = redirect.toListener(&packet)
+        }
+        var packet = clientSegment(2, Segment.rst)
+        _ = redirect.toListener(&packet)
+        packet = clientSegment(3, Segment.syn)
+        #expect(redirect.toListener(&packet) == .rewritten)
+        #expect(redirect.flow(port: 1025, isIPv6: false)?.client.port == 3)
+        packet = clientSegment(2, Segment.ack)
+        #expect(redirect.toListener(&packet) == .reset(byteCount: 40))
+    }
+
     @Test func whatIsNotTCPIsLeftAlone() {
         var redirect = StreamRedirect.forTests()
         var packet = TestPackets.udp(client4, resolver4, (40000, 53), [1])
@@ -274,7 +289,7 @@ private func listenerSegment(_ peerPort: Int, _ flags: UInt8, acknowledgment: In
         let seed = UInt64.random(in: 0 ... .max)
         var generator = SeededGenerator(seed)
         var redirect = StreamRedirect.forTests(capacity: 100)
-        var model: [Int: (port: Int, expires: UInt64)] = [:]
+        var model: [Int: (port: Int, expires: UInt64, isClosed: Bool)] = [:]
         var now: UInt64 = 0
         for step in 0..<60_000 {
             now += UInt64.random(in: 0...second / 10, using: &generator)
@@ -285,6 +300,8 @@ private func listenerSegment(_ peerPort: Int, _ flags: UInt8, acknowledgment: In
                 model = model.filter { $0.value.expires > now }
             }
             let closes = Bool.random(using: &generator) && model[port] != nil
+            // A full table gives the slot of the flow that was closed first; the model does not know it.
+            if model.count == 100, model[port] == nil, model.values.contains(where: \.isClosed) { continue }
             var packet = clientSegment(port, closes ? Segment.rst : Segment.syn)
             let outcome = redirect.toListener(&packet, now: now)
             guard model[port] != nil || model.count < 100 else {
@@ -294,7 +311,7 @@ private func listenerSegment(_ peerPort: Int, _ flags: UInt8, acknowledgment: In
             let got = Int(packet[20]) << 8 | Int(packet[21])
             #expect(outcome == .rewritten && got == model[port]?.port ?? got, "seed \(seed), step \(step)")
             #expect(!model.contains { $0.key != port && $0.value.port == got }, "seed \(seed), step \(step)")
-            model[port] = (got, now + (closes ? 2 : 30) * second)
+            model[port] = (got, now + (closes ? 2 : 30) * second, closes)
             #expect(redirect.live == model.count, "seed \(seed), step \(step)")
         }
     }

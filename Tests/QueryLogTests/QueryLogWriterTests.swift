@@ -27,6 +27,15 @@ final class Scratch {
 /// Labels of a made-up world: lists `list1`, `list2`…, links `link1`…, regex rules `/rule1/`….
 let testLabels = LogLabels(list: { "list\($0)" }, link: { "link\($0)" }, rule: { "/rule\($0)/" })
 
+/// Options of a writer that keeps everything, rows of 1970 too.
+func testOptions() -> QueryLogWriter.Options {
+    var options = QueryLogWriter.Options()
+    options.interval = 50
+    options.niceness = 0
+    options.limits = QueryLogLimits(maximumAge: nil, maximumBytes: nil)
+    return options
+}
+
 /// Rows of a query on a database file, through a connection of their own.
 func rows(_ path: String, _ sql: String) throws -> [[String?]] {
     let statement = try Connection(path, .readWrite).prepare(sql)
@@ -56,9 +65,7 @@ func row(time: Int64, _ change: (inout QueryRow) -> Void = { _ in }) -> QueryRow
     }
 
     func writer(_ change: (inout QueryLogWriter.Options) -> Void = { _ in }) throws -> QueryLogWriter {
-        var options = QueryLogWriter.Options()
-        options.interval = 50
-        options.niceness = 0
+        var options = testOptions()
         change(&options)
         return try QueryLogWriter(path: scratch.database, rings: [ring], labels: testLabels, options: options)
     }

@@ -1,7 +1,6 @@
 import Testing
 import Wire
 
-
 @Suite struct AnswerDigestTests {
     /// A reply: www.example A? with a CNAME to cdn.example.net and two addresses.
     static let message: [UInt8] = [

@@ -6,10 +6,9 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 
-/* accept4(2). Returns the descriptor, or -errno. */
-int ckernel_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+/* accept4(2); `address` is a sockaddr, `length` a socklen_t. Returns the descriptor, or -errno. */
+int ckernel_accept4(int listener, void *address, unsigned int *length, int flags);
 
 #endif

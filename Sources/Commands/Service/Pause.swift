@@ -57,7 +57,8 @@ struct Reload: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        _ = try ControlClient(state: global.stateDirectory, patience: 60).request(.reload)
+        let notes = try ControlClient(state: global.stateDirectory, patience: 60).reload()
         print("reloaded")
+        for note in notes { print(note.printable) }
     }
 }

@@ -27,29 +27,44 @@ struct Status: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let status = try await status()
+        let answer = try await ask()
         if output.json {
-            print(StatusText.json(status))
-        } else if let status {
-            print(StatusText.text(status, style: .output), terminator: "")
+            print(StatusText.json(answer))
         } else {
-            print("webtun is not running with the state directory \(global.stateDirectory.printable)")
+            switch answer {
+            case .status(let status): print(StatusText.text(status, style: .output), terminator: "")
+            case .notRunning: print("webtun is not running with the state directory \(global.stateDirectory.printable)")
+            case .silent(let reason): print(reason.printable)
+            }
         }
-        if status?.filtering != true { throw ExitStatus.notFiltering.exit }
+        guard case .status(let status) = answer, status.filtering else { throw ExitStatus.notFiltering.exit }
     }
 
-    /// Nil: not running. Asks until it filters or the patience ends.
-    private func status() async throws -> DaemonStatus? {
-        let client = ControlClient(state: global.stateDirectory)
+    /// What asking the daemon gives.
+    enum Answer {
+        case status(DaemonStatus)
+        case notRunning
+        /// It is there and does not answer.
+        case silent(String)
+    }
+
+    /// Asks until it filters or the patience ends.
+    private func ask() async throws -> Answer {
+        let client = ControlClient(state: global.stateDirectory, patience: 3)
         let end = ContinuousClock.now + .seconds(patience)
         while true {
-            var status: DaemonStatus?
+            let answer: Answer
             do {
-                status = try client.request(.status)
+                answer = .status(try client.request(.status))
             } catch {
-                guard case .notRunning = error else { throw error }
+                switch error {
+                case .notRunning: answer = .notRunning
+                case .noAnswer: answer = .silent("\(error)")
+                default: throw error
+                }
             }
-            if status?.filtering == true || ContinuousClock.now >= end { return status }
+            if case .status(let status) = answer, status.filtering { return answer }
+            if ContinuousClock.now >= end { return answer }
             try await Task.sleep(for: .milliseconds(50))
         }
     }

@@ -3,14 +3,24 @@ import Foundation
 
 /// How `status` prints the state of the daemon.
 enum StatusText {
-    static func json(_ status: DaemonStatus?) -> JSONValue {
-        guard let status else {
-            return .object([
-                ("running", .bool(false)), ("filtering", .bool(false)), ("capture", .null), ("mode", .null),
-                ("links", .array([])), ("names", .null), ("queries", .null), ("blocked", .null),
-                ("dropped_log_rows", .null),
-            ])
+    static func json(_ answer: Status.Answer) -> JSONValue {
+        switch answer {
+        case .status(let status): json(status)
+        case .notRunning: nothing(isRunning: false, problems: [])
+        case .silent(let reason): nothing(isRunning: true, problems: [reason])
         }
+    }
+
+    /// Nothing is known but that it does not filter.
+    private static func nothing(isRunning: Bool, problems: [String]) -> JSONValue {
+        .object([
+            ("running", .bool(isRunning)), ("filtering", .bool(false)), ("capture", .null), ("mode", .null),
+            ("links", .array([])), ("names", .null), ("queries", .null), ("blocked", .null),
+            ("dropped_log_rows", .null), ("problems", strings(problems)),
+        ])
+    }
+
+    private static func json(_ status: DaemonStatus) -> JSONValue {
         let counters = status.counters
         return .object([
             ("running", .bool(true)),
@@ -27,6 +37,7 @@ enum StatusText {
             ("failed", count(counters.failed)),
             ("malformed", count(counters.malformed)),
             ("dropped_log_rows", count(counters.droppedLogRows)),
+            ("cached_answers", count(counters.cachedAnswers)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -56,7 +67,8 @@ enum StatusText {
         let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0
         rows.append(("queries", Quantity.count(counters.queries)))
         rows.append(("  blocked", "\(Quantity.count(counters.blocked)) (\(Quantity.percent(share)))"))
-        rows.append(("  cached", Quantity.count(counters.cached)))
+        rows.append(
+            ("  cached", "\(Quantity.count(counters.cached)), \(Quantity.count(counters.cachedAnswers)) answers kept"))
         rows.append(("  forwarded", Quantity.count(counters.forwarded)))
         if counters.failed > 0 { rows.append(("  failed", Quantity.count(counters.failed))) }
         if counters.malformed > 0 { rows.append(("  malformed", Quantity.count(counters.malformed))) }

@@ -44,12 +44,13 @@ public struct Configuration: Sendable, Equatable {
         public var blockingMode = BlockingMode.null
         /// For the blocking mode `custom`.
         public var blockingAddresses: [IPAddress] = []
-        /// Seconds.
+        /// Seconds that clients may keep a blocked answer.
         public var blockingTTL: UInt32 = 10
-        public var cacheBytes = 8 << 20
-        /// Seconds.
-        public var minTTL: UInt32 = 0
+        public var cacheBytes = 4 << 20
+        /// Seconds that an answer is kept at most.
         public var maxTTL: UInt32 = 86_400
+        /// Seconds that the absence of a name or record is kept at most.
+        public var maxNegativeTTL: UInt32 = 3600
         public var listenerPort: UInt16 = 53_535
         public var tcpIdleSeconds: UInt32 = 10
         public var tcpConnections = 256
@@ -59,7 +60,7 @@ public struct Configuration: Sendable, Equatable {
     public struct Log: Sendable, Equatable {
         public var enabled = true
         /// Memory between the packet thread and the writer.
-        public var ringBytes = 4 << 20
+        public var ringBytes = 2 << 20
         /// Seconds; 0: no limit.
         public var maxAge: UInt64 = 90 * 86_400
         /// Bytes of `querylog.db`; 0: no limit.
@@ -85,6 +86,11 @@ public struct Configuration: Sendable, Equatable {
             case .file(let path, let line): "\(path):\(line)"
             case .option(let name): name
             }
+        }
+
+        /// The key as a message about it names it: an option stands for itself.
+        func key(_ key: String) -> String? {
+            if case .option = self { nil } else { key }
         }
     }
 

@@ -31,19 +31,31 @@ extension Configuration {
         if let path = file ?? (FileText.exists(defaultFile) ? defaultFile : nil) {
             problems = configuration.read(path)
         }
-        for override in overrides {
-            guard let setting = settingsByKey[override.key] else { preconditionFailure("no key \(override.key)") }
-            if let reason = configuration.set(setting, to: override.value, from: .option(override.option)) {
-                problems.append(.init(place: override.option, key: nil, reason: reason))
-            }
-        }
+        problems += configuration.apply(overrides)
         if problems.isEmpty {
             problems = configuration.conflicts().map { key, reason in
-                .init(place: configuration.origin(of: key).description, key: key, reason: reason)
+                let origin = configuration.origin(of: key)
+                return .init(place: origin.description, key: origin.key(key), reason: reason)
             }
         }
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
+    }
+
+    /// What is wrong with options alone, whatever the file says.
+    public static func problems(in overrides: [Override]) -> [ConfigurationError.Problem] {
+        var configuration = Configuration()
+        return configuration.apply(overrides)
+    }
+
+    private mutating func apply(_ overrides: [Override]) -> [ConfigurationError.Problem] {
+        overrides.compactMap { override in
+            guard let setting = Configuration.settingsByKey[override.key] else {
+                preconditionFailure("no key \(override.key)")
+            }
+            let reason = set(setting, to: override.value, from: .option(override.option))
+            return reason.map { .init(place: override.option, key: nil, reason: $0) }
+        }
     }
 
     private mutating func read(_ path: String) -> [ConfigurationError.Problem] {

@@ -36,8 +36,8 @@ extension Configuration {
             parse: { IPAddress($0) }, print: \.description),
         .integer("dns.blocking_ttl", \.dns.blockingTTL, 0...604_800),
         .integer("dns.cache_bytes", \.dns.cacheBytes, 65_536...(4 << 30)),
-        .integer("dns.min_ttl", \.dns.minTTL, 0...3600),
-        .integer("dns.max_ttl", \.dns.maxTTL, 1...604_800),
+        .integer("dns.max_ttl", \.dns.maxTTL, 0...604_800),
+        .integer("dns.max_negative_ttl", \.dns.maxNegativeTTL, 0...86_400),
         .integer("dns.listener_port", \.dns.listenerPort, 1...65_535),
         .integer("dns.tcp_idle_seconds", \.dns.tcpIdleSeconds, 1...3600),
         .integer("dns.tcp_connections", \.dns.tcpConnections, 1...65_536),
@@ -71,7 +71,6 @@ extension Configuration {
         for isIPv6 in [false, true] where dns.blockingAddresses.count(where: { $0.isIPv6 == isIPv6 }) > 1 {
             found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
         }
-        if dns.minTTL > dns.maxTTL { found.append(("dns.min_ttl", "must not be above dns.max_ttl, \(dns.maxTTL)")) }
         for server in dns.upstream
         where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {
             found.append(("dns.upstream", "\(server.address) is webtun's own address"))

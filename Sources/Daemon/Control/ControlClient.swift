@@ -37,6 +37,15 @@ public struct ControlClient: Sendable {
 
     /// Sends the request and returns the state of the daemon after it.
     public func request(_ request: ControlRequest) throws(Failure) -> DaemonStatus {
+        try ask(request).status
+    }
+
+    /// Has the daemon read its configuration anew. Returns what did not take effect by that.
+    public func reload() throws(Failure) -> [String] {
+        try ask(.reload).notes
+    }
+
+    private func ask(_ request: ControlRequest) throws(Failure) -> (status: DaemonStatus, notes: [String]) {
         let line: [UInt8]
         do {
             line = try exchange(request.line)
@@ -52,7 +61,7 @@ public struct ControlClient: Sendable {
             throw .noAnswer("its answer is of another version")
         }
         guard reply.ok, let status = reply.status else { throw .refused(reply.error ?? "it gives no reason") }
-        return status
+        return (status, reply.notes ?? [])
     }
 
     private func exchange(_ request: [UInt8]) throws(KernelError) -> [UInt8] {

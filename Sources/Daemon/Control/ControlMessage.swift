@@ -61,9 +61,11 @@ public struct ControlReply: Codable, Sendable, Equatable {
     public var error: String?
     /// The state after it.
     public var status: DaemonStatus?
+    /// What the user should know of it.
+    public var notes: [String]?
 
-    static func done(_ status: DaemonStatus) -> ControlReply {
-        ControlReply(ok: true, status: status)
+    static func done(_ status: DaemonStatus, notes: [String]? = nil) -> ControlReply {
+        ControlReply(ok: true, status: status, notes: notes)
     }
 
     static func refused(_ reason: String) -> ControlReply {

@@ -37,12 +37,9 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         /// Packets that were no proper query.
         public var malformed: UInt64 = 0
         public var droppedLogRows: UInt64 = 0
+        /// Answers that the cache holds now.
+        public var cachedAnswers: UInt64 = 0
 
         public init() {}
-    }
-
-    public struct Cache: Codable, Sendable, Equatable {
-        public var bytes: Int
-        public var answers: Int
     }
 }

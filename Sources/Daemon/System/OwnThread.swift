@@ -1,18 +1,63 @@
 import Foundation
+import Glibc
+import Kernel
 
 /// Work that blocks runs on a thread of its own, never on those that Swift's tasks share.
 enum OwnThread {
     /// Runs `body` on a new thread and returns when it has ended.
     ///
-    /// - Parameter name: at most 15 bytes are seen in `ps` and `top` (pthread_setname_np(3)).
+    /// - Parameter name: at most 15 bytes, seen in `ps` and `top` (proc(5), `comm`).
     static func run(_ name: String, _ body: @escaping @Sendable () -> Void) async {
         await withCheckedContinuation { continuation in
-            let thread = Thread {
+            start(name) {
                 body()
                 continuation.resume()
             }
-            thread.name = name
-            thread.start()
+        }
+    }
+
+    /// Runs `body` on a new thread and returns or throws what it does.
+    static func value<Value: Sendable>(
+        _ name: String, _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            start(name) { continuation.resume(with: Result(catching: body)) }
+        }
+    }
+
+    private static func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        Thread.detachNewThread {
+            setName(name)
+            body()
+        }
+    }
+
+    /// The calling thread's name, which is for people only. `pthread_setname_np` is not to be had from Swift's Glibc.
+    private static func setName(_ name: String) {
+        let number = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard number >= 0 else { return }
+        let file = Descriptor(owning: number)
+        _ = unsafe Array(name.utf8).withUnsafeBytes { unsafe file.write($0) }
+    }
+
+    /// Runs `body` on a new thread until it returns, which it does when `Pace.wait` tells it that the task is cancelled.
+    static func repeating(_ name: String, _ body: @escaping @Sendable (Pace) -> Void) async throws(KernelError) {
+        let pace = Pace(wakeup: try Wakeup())
+        await withTaskCancellationHandler {
+            await run(name) { body(pace) }
+        } onCancel: {
+            pace.wakeup.signal()
+        }
+    }
+
+    /// The pauses of work that repeats.
+    struct Pace: Sendable {
+        fileprivate let wakeup: Wakeup
+
+        /// Waits so long. False, at once, when the work is to end.
+        func wait(milliseconds: CInt) -> Bool {
+            var entry = pollfd(fd: wakeup.number, events: Int16(POLLIN), revents: 0)
+            return unsafe poll(&entry, 1, milliseconds) == 0 || entry.revents == 0
         }
     }
 }

@@ -22,6 +22,50 @@ struct Statement: ~Copyable {
         unsafe self.handle = prepared
     }
 
+    /// Prepares text that must hold exactly one statement.
+    ///
+    /// - Throws: SQLite's reason; `QueryLogError.argument` for none or several.
+    init(single sql: String, _ connection: Connection) throws(QueryLogError) {
+        guard let (first, rest) = try unsafe Statement.prepareFirst(sql, connection) else {
+            throw .argument("there is no statement in: \(sql)")
+        }
+        // A tail of spaces and comments prepares to nothing.
+        var isAlone = false
+        do throws(QueryLogError) {
+            if let (second, _) = try unsafe Statement.prepareFirst(rest, connection) {
+                unsafe sqlite3_finalize(second)
+            } else {
+                isAlone = true
+            }
+        } catch {
+            isAlone = false
+        }
+        guard isAlone else {
+            unsafe sqlite3_finalize(first)
+            throw .argument("more than one statement; give one")
+        }
+        unsafe handle = first
+        self.connection = connection
+        self.sql = sql
+    }
+
+    /// The first statement of the text and what follows it; nil when there is none.
+    private static func prepareFirst(
+        _ sql: String, _ connection: Connection
+    ) throws(QueryLogError) -> (OpaquePointer, String)? {
+        var handle: OpaquePointer?
+        var rest = ""
+        let result = unsafe sql.withCString { text in
+            var tail: UnsafePointer<CChar>?
+            let result = unsafe sqlite3_prepare_v3(connection.handle, text, -1, 0, &handle, &tail)
+            if let tail = unsafe tail { rest = unsafe String(cString: tail) }
+            return result
+        }
+        guard result == SQLITE_OK else { throw connection.failure("sql", result) }
+        guard let prepared = unsafe handle else { return nil }
+        return unsafe (prepared, rest)
+    }
+
     deinit {
         unsafe sqlite3_finalize(handle)
     }
@@ -92,6 +136,19 @@ struct Statement: ~Copyable {
         guard let bytes = unsafe sqlite3_column_text(handle, column) else { return nil }
         let count = unsafe Int(sqlite3_column_bytes(handle, column))
         return unsafe String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self)
+    }
+
+    func value(_ column: Int32) -> LogValue {
+        switch unsafe sqlite3_column_type(handle, column) {
+        case SQLITE_INTEGER: return .integer(integer(column))
+        case SQLITE_FLOAT: return .real(unsafe sqlite3_column_double(handle, column))
+        case SQLITE_TEXT: return .text(text(column) ?? "")
+        case SQLITE_BLOB:
+            let bytes = unsafe sqlite3_column_blob(handle, column)
+            let count = unsafe Int(sqlite3_column_bytes(handle, column))
+            return .blob(unsafe Array(UnsafeRawBufferPointer(start: bytes, count: count)))
+        default: return .null
+        }
     }
 
     func name(_ column: Int32) -> String {

@@ -77,13 +77,13 @@ struct Internet {
                 route add default via fd77:\(subnet)::1
                 """)
         }
-        for family in ["ip", "ip6"] {
+        for (family, clients) in [("ip", "ip saddr 10.77.0.0/16"), ("ip6", "ip6 saddr fd77::/16")] {
             try await machine.nft(
                 """
                 table \(family) lab {
                     chain post {
                         type nat hook postrouting priority 100
-                        oifname "eth0" masquerade
+                        oifname "eth0" \(clients) masquerade
                     }
                 }
                 """)

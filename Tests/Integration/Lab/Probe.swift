@@ -44,17 +44,17 @@ enum Probe {
 
     static func ask(
         _ host: Host, server: String, port: Int = 53, _ name: String, _ type: String = "A", tcp: Bool = false,
-        timeout: Int = 2000, _ options: [String] = []
+        timeout: Int = 2000, options: [String] = []
     ) async throws -> Reply {
         try await lines(
-            host, server: server, port: port, name, type, tcp: tcp, timeout: timeout, options
+            host, server: server, port: port, name, type, tcp: tcp, timeout: timeout, options: options
         ).last ?? Reply(line: "nothing printed")
     }
 
     /// Every line the probe prints.
     static func lines(
         _ host: Host, server: String, port: Int = 53, _ name: String, _ type: String = "A", tcp: Bool = false,
-        timeout: Int = 2000, _ options: [String] = []
+        timeout: Int = 2000, options: [String] = []
     ) async throws -> [Reply] {
         let output = try await host.run(
             [try await program.value, "--server", server, "--port", "\(port)", "--timeout", "\(timeout)"]
@@ -66,7 +66,7 @@ enum Probe {
     /// Start a steady stream of queries which goes on while the test does other things.
     static func loop(
         _ host: Host, server: String, _ name: String, every: Int, milliseconds: Int, timeout: Int = 2000, log: String,
-        _ options: [String] = []
+        options: [String] = []
     ) async throws -> Loop {
         let service = try await host.start(
             [

@@ -79,14 +79,35 @@ struct PacketCapture {
 
     func bytes() -> Data { (try? Data(contentsOf: URL(fileURLWithPath: path))) ?? Data() }
 
+    /// How often this qname occurs in the packets so far; an answer repeats the name of its query once.
+    func count(name: String) -> Int {
+        let lower = PacketCapture.lowercase(bytes())
+        let wire = PacketCapture.wire(name)
+        var count = 0
+        var from = lower.startIndex
+        while let range = lower.range(of: wire, in: from..<lower.endIndex) {
+            count += 1
+            from = range.upperBound
+        }
+        return count
+    }
+
     static func find(name: String, in bytes: Data) -> Bool {
+        lowercase(bytes).range(of: wire(name)) != nil
+    }
+
+    /// The name in wire form, lower case.
+    private static func wire(_ name: String) -> Data {
         var wire = Data()
         for label in name.split(separator: ".") {
             wire.append(UInt8(label.utf8.count))
             wire.append(contentsOf: label.lowercased().utf8)
         }
         wire.append(0)
-        let lower = bytes.map { $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0 }
-        return Data(lower).range(of: wire) != nil
+        return wire
+    }
+
+    private static func lowercase(_ bytes: Data) -> Data {
+        Data(bytes.map { $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0 })
     }
 }

@@ -11,10 +11,12 @@ struct Application {
     var connected = false
     var isTCP = false
     var mark: UInt32 = 0
+    /// An option of the socket: level, name, value.
+    var option: (CInt, CInt, [UInt8])?
 
     init(_ text: String) { address = SocketAddress(text, defaultPort: 53)! }
 
-    final class Query {
+    final class Query: Sendable {
         let socket: Descriptor
         let isTCP: Bool
 
@@ -50,6 +52,10 @@ struct Application {
         if mark != 0 {
             var mark = mark
             guard setsockopt(socket.number, SOL_SOCKET, SO_MARK, &mark, 4) == 0 else { throw KernelError("SO_MARK") }
+        }
+        if let option {
+            guard setsockopt(socket.number, option.0, option.1, option.2, socklen_t(option.2.count)) == 0
+            else { throw KernelError("setsockopt \(option)") }
         }
         if let source {
             let bound = SocketAddress(source, port: 0).withSockaddr { bind(socket.number, $0, $1) }

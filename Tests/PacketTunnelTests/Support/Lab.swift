@@ -36,10 +36,17 @@ final class Lab: Sendable {
         let far = try namespace("far")
         try Lab.run(
             """
+            for host in \(app) \(far); do
+                ip netns exec $host sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+            done
             ip link add e0 netns \(app) type veth peer name e0 netns \(far)
             ip -n \(app) addr add 192.0.2.2/24 dev e0; ip -n \(far) addr add 192.0.2.1/24 dev e0
             ip -n \(app) addr add 2001:db8::2/64 dev e0 nodad; ip -n \(far) addr add 2001:db8::1/64 dev e0 nodad
             ip -n \(app) link set e0 up; ip -n \(far) link set e0 up
+            for try in $(seq 200); do
+                ip -n \(app) link show e0 | grep -q 'state UP' && break
+                sleep 0.02
+            done
             ip -n \(app) route add default via 192.0.2.1; ip -n \(app) -6 route add default via 2001:db8::1
             """)
         return (app, far)

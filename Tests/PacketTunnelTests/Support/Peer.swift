@@ -41,6 +41,14 @@ struct Peer: ~Copyable {
         }
     }
 
+    /// The next packet that is wanted.
+    func next(until end: Date, where wanted: (Packet) -> Bool) -> [UInt8]? {
+        while let bytes = next(until: end) {
+            if wanted(Packet.parse(bytes.span.bytes.extracting(10...))) { return bytes }
+        }
+        return nil
+    }
+
     /// Makes the reply out of a packet, leaving the transport checksum to the kernel (`NEEDS_CSUM`).
     static func reverse(_ bytes: inout [UInt8], _ packet: Packet) {
         let ip = 10

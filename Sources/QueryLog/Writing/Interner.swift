@@ -2,11 +2,13 @@ internal import Wire
 
 /// Turns what rows have in common into the ids of small tables. One thread, inside a transaction of its connection.
 ///
-/// Names and answers are kept in bounded caches over transactions. Sources, outcomes and processes are few; their ids
+/// Names and answers are added at the end of their tables whenever a bounded cache does not know them: no index of text
+/// is kept, whose random pages would cost more than the few that stand there twice. Sources, outcomes and processes are few; their ids
 /// are looked up anew in every transaction, so a list or link that was renamed appears with its new name.
 final class Interner {
     private let connection: Connection
     private let labels: LogLabels
+    private let cachedNames: Int
     /// The epoch of the row being written, noted for the names and answers it uses.
     var epoch: Int32 = 0
 
@@ -20,7 +22,6 @@ final class Interner {
     private var lastSource: (key: SourceKey, id: Int64)?
     private var lastOutcome: (key: OutcomeKey, id: Int64)?
 
-    private let findName: Statement
     private let insertName: Statement
     private let touchName: Statement
     private let insertAnswer: Statement
@@ -58,9 +59,9 @@ final class Interner {
     init(_ connection: Connection, labels: LogLabels, cachedNames: Int) throws(QueryLogError) {
         self.connection = connection
         self.labels = labels
+        self.cachedNames = cachedNames
         names = InternCache(capacity: cachedNames)
         answers = InternCache(capacity: cachedNames / 2)
-        findName = try connection.prepare("SELECT id, seen FROM names WHERE text = ?")
         insertName = try connection.prepare("INSERT INTO names (text, seen) VALUES (?,?)")
         touchName = try connection.prepare("UPDATE names SET seen = ?2 WHERE id = ?1")
         insertAnswer = try connection.prepare("INSERT INTO answers (text, seen) VALUES (?,?)")
@@ -110,22 +111,35 @@ final class Interner {
             if entry.seen != epoch { names.insert(wire, .init(id: entry.id, seen: epoch)) }
             return entry.id
         }
-        let id = try name(text: Name.text(wire))
-        names.insert(wire, .init(id: id, seen: epoch))
-        return id
+        return try addName(Name.text(wire), key: wire)
     }
 
-    private func name(text: String) throws(QueryLogError) -> Int64 {
-        findName.bind(1, text)
-        defer { findName.reset() }
-        if try findName.step() {
-            let entry = InternCache.Entry(id: findName.integer(0), seen: Int32(truncatingIfNeeded: findName.integer(1)))
-            if try isAlive(entry, touchName) { return entry.id }
-        }
+    /// The id of a rule as written, which need not be a name.
+    private func ruleText(_ text: String) throws(QueryLogError) -> Int64 {
+        // No label is that long, so it is no key of a name.
+        let key = [0xff] + Array(text.utf8)
+        if let entry = unsafe names.find(key.span.bytes), try isAlive(entry, touchName) { return entry.id }
+        return try unsafe addName(text, key: key.span.bytes)
+    }
+
+    private func addName(_ text: String, key: RawSpan) throws(QueryLogError) -> Int64 {
         insertName.bind(1, text)
         insertName.bind(2, Int64(epoch))
         try insertName.run()
-        return connection.lastInsertedID
+        let id = connection.lastInsertedID
+        names.insert(key, .init(id: id, seen: epoch))
+        return id
+    }
+
+    /// Fills the cache with the names that were last given ids, so that they keep them over a restart.
+    func warm() throws(QueryLogError) {
+        let find = try connection.prepare(
+            "SELECT id, seen, text FROM (SELECT * FROM names ORDER BY id DESC LIMIT \(cachedNames)) ORDER BY id")
+        while try find.step() {
+            guard let text = find.text(2), let name = Name(text) else { continue }
+            names.insert(
+                name.bytes, .init(id: find.integer(0), seen: Int32(truncatingIfNeeded: find.integer(1))))
+        }
     }
 
     /// The id of an `AnswerDigest`; nil for an empty one.
@@ -163,7 +177,7 @@ final class Interner {
             let rule = row.rule
             if let known = regexRules[rule] { return known }
             var id: Int64?
-            if let text = labels.rule(rule) { id = try self.name(text: text) }
+            if let text = labels.rule(rule) { id = try ruleText(text) }
             regexRules[rule] = .some(id)
             return id
         }

@@ -16,6 +16,7 @@ final class RowStore {
     private var span: Span
     private var committedSpan: Span
     private let epochRows: Int64
+    private var isWarm = false
 
     /// A run of ids and the times their rows lie between.
     struct Span {
@@ -46,7 +47,7 @@ final class RowStore {
         try connection.execute(
             """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 100;
-            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -4096
+            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -2048
             """)
         let lastRow = try connection.integer("SELECT max(id) FROM query_log") ?? 0
         let lastSpan = try connection.integer("SELECT max(last) FROM query_spans") ?? 0
@@ -64,6 +65,10 @@ final class RowStore {
     func begin() throws(QueryLogError) {
         try beginStatement.run()
         interned.start()
+        if !isWarm {
+            try interned.warm()
+            isWarm = true
+        }
     }
 
     /// Adds one row to the open transaction.
@@ -114,6 +119,7 @@ final class RowStore {
         try? connection.execute("ROLLBACK")
         // Ids given in the transaction are no longer true.
         interned.forget()
+        isWarm = false
         span = committedSpan
         nextID = span.last + 1
     }

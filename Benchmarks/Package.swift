@@ -1,0 +1,13 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let package = Package(
+    name: "benchmarks",
+    dependencies: [.package(name: "webtun", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "hotpath", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")])
+    ]
+)

@@ -1,0 +1,4 @@
+extension GlobalOptions {
+    /// The query log of the state directory.
+    var logPath: String { stateDirectory + "/querylog.db" }
+}

@@ -1,0 +1,153 @@
+import Blocklist
+import DNSProxy
+import Kernel
+import Logging
+import PacketTunnel
+import Synchronization
+
+/// What goes on beside the packets: each follows one thing until its task is cancelled.
+extension Session {
+    /// Brings changed lists and rules into force within a second.
+    func followPolicy(_ engine: RunningEngine) async throws {
+        guard let policy = state.withLock({ $0.policy }) else { return }
+        try await OwnThread.repeating("webtun-policy") { [self] pace in
+            var follower: PolicyFollower?
+            repeat {
+                do {
+                    let current = try follower ?? PolicyFollower(state: options.state, current: policy)
+                    follower = current
+                    if let policy = try current.poll() {
+                        adopt(policy, engine)
+                    }
+                    report(.lists, nil)
+                } catch {
+                    report(.lists, "the lists in force stay, changes cannot be read: \(error)")
+                }
+            } while pace.wait(milliseconds: 250)
+        }
+    }
+
+    private func adopt(_ policy: PolicySnapshot, _ engine: RunningEngine) {
+        engine.loop.adopt(policy)
+        state.withLock { $0.policy = policy }
+        logger.info("lists and rules changed", metadata: ["names": "\(policy.names)"])
+    }
+
+    /// The configured servers, or those the machine uses at this moment.
+    func findUpstreams() {
+        let configured = configuration.dns.upstream
+        take(configured.isEmpty ? discovery().servers : configured)
+    }
+
+    /// Asks the servers that the machine uses, whichever they are, unless others are configured.
+    func followUpstreams(_ engine: RunningEngine) async throws {
+        try await OwnThread.repeating("webtun-upstream") { [self] pace in
+            var following: ServerDiscovery?
+            while pace.wait(milliseconds: 1000) {
+                guard configuration.dns.upstream.isEmpty else {
+                    following = nil
+                    continue
+                }
+                if var current = following {
+                    if let servers = current.poll() { use(servers, engine) }
+                    following = current
+                } else {
+                    let found = discovery()
+                    following = found
+                    if found.servers != state.withLock({ $0.upstreams }) { use(found.servers, engine) }
+                }
+            }
+        }
+    }
+
+    func use(_ servers: [SocketAddress], _ engine: RunningEngine) {
+        take(servers)
+        engine.loop.adopt(servers: servers)
+    }
+
+    private func discovery() -> ServerDiscovery {
+        ServerDiscovery(own: ServerDiscovery.machineAddresses() + configuration.tunnel.addresses)
+    }
+
+    private func take(_ servers: [SocketAddress]) {
+        state.withLock { $0.upstreams = servers }
+        logger.info("upstreams", metadata: ["servers": "\(servers.map(\.description).joined(separator: " "))"])
+        let none = "this machine uses no DNS server that webtun could ask: name one with --upstream"
+        report(.upstreams, servers.isEmpty ? none : nil)
+    }
+
+    /// Keeps the capture right while links come and go.
+    func followCapture(_ engine: RunningEngine) async throws {
+        while !Task.isCancelled {
+            do {
+                try await engine.capture.follow()
+            } catch is CancellationError {
+                return
+            } catch {
+                report(.capture, "links are not followed: \(error)")
+            }
+            // Here only when it was detached, or following failed: look again in a while.
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    /// Watches that packets are answered, tells the service manager, and gives the packets back when they are not
+    /// answered and the configuration wants that.
+    func watch(_ engine: RunningEngine) async throws {
+        let beat = manager?.watchdogInterval.map { CInt($0 / 1_000_000) } ?? 500
+        try await OwnThread.repeating("webtun-watch") { [self] pace in
+            var pulse = Pulse(engine.loop.counters.heartbeat)
+            var isDetached = false
+            while pace.wait(milliseconds: max(10, min(500, beat))) {
+                let stalled = pulse.stalled(engine.loop.counters.heartbeat)
+                if stalled < Session.patience {
+                    report(.loop, nil)
+                    if isDetached { isDetached = !reattach(engine) }
+                    if manager?.watchdogInterval != nil { tellManager("WATCHDOG=1") }
+                } else {
+                    report(.loop, "packets are not answered")
+                    if configuration.capture.fail == .open && !isDetached {
+                        engine.capture.detach()
+                        isDetached = true
+                        logger.error("queries leave unfiltered until packets are answered again")
+                    }
+                }
+                announce(engine)
+            }
+        }
+    }
+
+    /// Nanoseconds without a sign of life before the packet thread counts as stuck; it gives one a second at least.
+    static let patience: UInt64 = 3_000_000_000
+
+    private func reattach(_ engine: RunningEngine) -> Bool {
+        do {
+            try engine.capture.attach()
+            logger.notice("queries are filtered again")
+            return true
+        } catch {
+            report(.capture, "\(error)")
+            return false
+        }
+    }
+}
+
+/// How long a counter that should grow has not.
+private struct Pulse {
+    private var last: Int
+    private var seen = Clock.monotonic()
+
+    init(_ value: Int) {
+        last = value
+    }
+
+    /// Nanoseconds.
+    mutating func stalled(_ value: Int) -> UInt64 {
+        let now = Clock.monotonic()
+        if value != last {
+            last = value
+            seen = now
+        }
+        return now - seen
+    }
+}

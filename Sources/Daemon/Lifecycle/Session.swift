@@ -1,0 +1,210 @@
+import Blocklist
+import DNSProxy
+import Glibc
+import Kernel
+import Logging
+import PacketTunnel
+import QueryLog
+import Synchronization
+
+/// Everything that runs between start and stop.
+///
+/// `run` opens it in the order in which each part needs the others, and closes it in the opposite one.
+final class Session: Sendable {
+    let options: Daemon.Options
+    let manager: ServiceManager?
+    let logger: Logger
+
+    /// What the services share.
+    struct State: Sendable {
+        var configuration: Configuration
+        var policy: PolicySnapshot?
+        var engine: RunningEngine?
+        var upstreams: [SocketAddress] = []
+        /// Microseconds since 1970, -1 without end; nil: not paused.
+        var pausedUntil: Int64?
+        /// What is wrong now, by who found it.
+        var problems: [Source: String] = [:]
+        /// When it was said that it filters, nanoseconds on the monotonic clock.
+        var announced: UInt64?
+    }
+
+    /// Who finds problems.
+    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, log, manager }
+
+    let state: Mutex<State>
+    let started = Clock.monotonic()
+
+    init(_ options: Daemon.Options, _ configuration: Configuration, _ manager: ServiceManager?, _ logger: Logger) {
+        self.options = options
+        self.manager = manager
+        self.logger = logger
+        state = Mutex(State(configuration: configuration))
+    }
+
+    var configuration: Configuration { state.withLock { $0.configuration } }
+
+    /// Filters until the task is cancelled, and undoes everything.
+    func run() async throws {
+        let policy = try await openLists()
+        state.withLock { $0.policy = policy }
+        try Task.checkCancellation()
+        findUpstreams()
+        try await withLog { ring, writer in
+            try await self.withEngine(policy, ring, writer) { engine in
+                let control = try self.control(engine)
+                try await self.withCapture(engine) {
+                    try await self.serve(engine, control)
+                }
+            }
+        }
+    }
+
+    /// Lists and rules in force; starter lists that were never loaded are loaded before.
+    private func openLists() async throws -> PolicySnapshot {
+        let path = options.state
+        let starter = configuration.lists.starter
+        let logger = logger
+        return try await OwnThread.value("webtun-lists") {
+            let store = try BlocklistStore(state: path)
+            if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
+            return try store.snapshot()
+        }
+    }
+
+    private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
+        guard FileText.exists(folder) else {
+            return logger.debug("there are no starter lists", metadata: ["folder": "\(folder)"])
+        }
+        do {
+            for result in try store.loadStarterLists(folder) {
+                switch result {
+                case .loaded(let report):
+                    logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
+                case .failed(let file, let error):
+                    logger.warning("starter list refused: \(error)", metadata: ["file": "\(file)"])
+                }
+            }
+        } catch {
+            logger.warning("starter lists cannot be read: \(error)", metadata: ["folder": "\(folder)"])
+        }
+    }
+
+    // MARK: What is opened and closed
+
+    /// A log that is not to be had is a problem to tell, and none for DNS.
+    private func withLog(_ body: (QueryRing?, QueryLogWriter?) async throws -> Void) async throws {
+        guard configuration.log.enabled else { return try await body(nil, nil) }
+        let ring: QueryRing
+        let writer: QueryLogWriter
+        do {
+            ring = try QueryRing(capacity: configuration.log.ringBytes)
+            writer = try openLog(ring)
+        } catch {
+            report(.log, "no query is logged: \(error)")
+            return try await body(nil, nil)
+        }
+        defer { writer.stop() }
+        try await body(ring, writer)
+    }
+
+    private func openLog(_ ring: QueryRing) throws -> QueryLogWriter {
+        var options = QueryLogWriter.Options()
+        options.limits = configuration.log.limits
+        let labels = LogLabels(
+            list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
+            rule: RuleTexts(state: self.options.state).text)
+        return try QueryLogWriter(
+            path: self.options.state + "/querylog.db", rings: [ring], labels: labels, options: options)
+    }
+
+    private func withEngine(
+        _ policy: PolicySnapshot, _ ring: QueryRing?, _ writer: QueryLogWriter?,
+        _ body: (RunningEngine) async throws -> Void
+    ) async throws {
+        let configuration = configuration
+        let request = configuration.captureRequest(state: options.state)
+        let tunnel = try TunDevice(request)
+        let capture = try request.capture(tunnel)
+        let settings = configuration.loopSettings(servers: state.withLock { $0.upstreams })
+        let loop = try PacketLoop(
+            tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: capture.addresses)
+        loop.start()
+        let engine = RunningEngine(capture: capture, loop: loop, ring: ring, writer: writer)
+        do {
+            try await body(engine)
+        } catch {
+            await loop.stop()
+            throw error
+        }
+        await loop.stop()
+    }
+
+    private func withCapture(_ engine: RunningEngine, _ body: () async throws -> Void) async throws {
+        try engine.capture.attach()
+        defer { engine.capture.detach() }
+        try await body()
+    }
+
+    /// Keeps everything going until the task is cancelled or a part of it fails for good.
+    private func serve(_ engine: RunningEngine, _ control: ControlServer) async throws {
+        state.withLock { $0.engine = engine }
+        tellManager("READY=1")
+        announce(engine)
+        defer {
+            state.withLock { $0.engine = nil }
+            tellManager("STOPPING=1")
+        }
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { await control.run() }
+            group.addTask { try await self.followCapture(engine) }
+            group.addTask { try await self.followPolicy(engine) }
+            group.addTask { try await self.watch(engine) }
+            group.addTask { try await self.followUpstreams(engine) }
+        }
+        try Task.checkCancellation()
+    }
+
+    private func control(_ engine: RunningEngine) throws -> ControlServer {
+        try ControlServer(path: ControlClient.path(state: options.state)) { [self] request in
+            await answer(request, engine)
+        }
+    }
+
+    func tellManager(_ assignments: String...) {
+        guard let manager else { return }
+        do {
+            try manager.notify(assignments.joined(separator: "\n"))
+            report(.manager, nil)
+        } catch {
+            report(.manager, "\(error)")
+        }
+    }
+
+    /// Remembers what is wrong, or that nothing is, and says so when it is new.
+    func report(_ source: Source, _ problem: String?) {
+        let isNew = state.withLock { state in
+            defer { state.problems[source] = problem }
+            return state.problems[source] != problem
+        }
+        if isNew, let problem { logger.warning("\(problem)") }
+    }
+}
+
+/// The parts that work on packets.
+struct RunningEngine: Sendable {
+    let capture: any Capture
+    let loop: PacketLoop
+    let ring: QueryRing?
+    let writer: QueryLogWriter?
+}
+
+/// User rules as written, for the log.
+private struct RuleTexts: Sendable {
+    let state: String
+
+    func text(_ id: Int32) -> String? {
+        guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
+        return rules.first { $0.id == id }?.name
+    }
+}

@@ -1,0 +1,187 @@
+import CTunnel
+import Kernel
+import Synchronization
+import Wire
+
+/// The `route` back end, for kernels without TCX: rules send DNS to a table whose default route is the TUN.
+///
+/// It captures what the machine sends and forwards, by any link; a socket bound to a device (`SO_BINDTODEVICE`,
+/// `IP_UNICAST_IF`) escapes. When the process dies the table is empty and the rules are harmless; `cleanup` removes them.
+///
+/// Any thread. Works in the network namespace of the thread that calls `attach`.
+public final class RouteCapture: Capture {
+    private let request: CaptureRequest
+    private let ifindex: UInt32
+    /// IPv4, and IPv6 where it is not switched off.
+    private let families: [Bool]
+    private let journal: Journal
+    private let selection: LinkSelection
+    public let addresses = AddressBook()
+
+    private struct State {
+        var applied: [Change] = []
+        var sources: [IPAddress?] = []
+        var table = LinkTable()
+        var follower: LinkFollower?
+        var problem: String?
+    }
+
+    private let current = Mutex(State())
+
+    /// Undoes what an earlier webtun left, and looks whether the table and the places of the rules are free.
+    public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
+        self.request = request
+        ifindex = tun.ifindex
+        families = tun.hasIPv6 ? [false, true] : [false]
+        journal = Journal(state: request.state)
+        selection = LinkSelection(request)
+        try CaptureError.unified {
+            var netlink = try NetlinkSocket()
+            try journal.undo(&netlink)
+            try RouteCapture.checkFree(request.table, &netlink)
+        }
+    }
+
+    private static func checkFree(_ table: UInt32, _ netlink: inout NetlinkSocket) throws {
+        for rule in try FoundRule.all(&netlink)
+        where rule.table == table || Rule.priorities.contains(rule.priority) {
+            throw CaptureError.tableInUse(
+                table, what: "ip\(rule.isIPv6 ? " -6" : "") rule show priority \(rule.priority)")
+        }
+        if try !TunRoute.routes(in: table, &netlink).isEmpty {
+            throw CaptureError.tableInUse(table, what: "ip route show table \(table)")
+        }
+    }
+
+    public func attach() throws(CaptureError) {
+        do {
+            try current.withLock { state throws(CaptureError) in
+                try CaptureError.unified { try attach(&state) }
+            }
+        } catch {
+            detach()
+            throw error
+        }
+    }
+
+    private func attach(_ state: inout State) throws {
+        guard state.follower == nil else { return }
+        state.follower = try LinkFollower(groups: RouteCapture.events) { [weak self] in self?.refresh() }
+        var netlink = try NetlinkSocket()
+        let links = try LinkTable(&netlink)
+        for change in request.routeChanges(families, links, &netlink) {
+            state.applied.append(change)
+            try journal.write(state.applied)
+            try change.apply(&netlink)
+        }
+        try look(&state, &netlink)
+    }
+
+    private static let events = UInt32(
+        RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE)
+
+    public func follow() async throws {
+        guard let follower = current.withLock({ $0.follower }) else { return }
+        await withTaskCancellationHandler {
+            await follower.finished()
+        } onCancel: {
+            follower.signal()
+        }
+        try Task.checkCancellation()
+    }
+
+    public func detach() {
+        let follower = current.withLock { state in
+            defer { state.follower = nil }
+            return state.follower
+        }
+        follower?.stop()
+        current.withLock { state in
+            guard !state.applied.isEmpty, var netlink = try? NetlinkSocket() else { return }
+            var left: [Change] = []
+            for change in state.applied.reversed() {
+                do { try change.revert(&netlink) } catch { left.insert(change, at: 0) }
+            }
+            state.applied = left
+            if left.isEmpty { journal.remove() } else { try? journal.write(left) }
+        }
+    }
+
+    /// Forgets the changes without undoing them, as a process that dies does.
+    func abandon() {
+        let follower = current.withLock { state in
+            defer { state = State() }
+            return state.follower
+        }
+        follower?.stop()
+    }
+
+    /// Follows addresses: the route's source is one that the machine has now.
+    private func refresh() {
+        current.withLock { state in
+            guard state.follower != nil else { return }
+            do {
+                var netlink = try NetlinkSocket()
+                let sources = families.map { TunRoute.usualSource(isIPv6: $0, &netlink) }
+                if sources != state.sources {
+                    for (isIPv6, source) in zip(families, sources) {
+                        let pair = TunRoute.pair(
+                            isIPv6: isIPv6, table: request.table, tun: request.tun, source: source)
+                        for route in pair { try route.apply(&netlink) }
+                    }
+                }
+                try look(&state, &netlink)
+                for change in ReversePath.changes(state.table.links, except: request.tun) {
+                    state.applied.append(change)
+                    try journal.write(state.applied)
+                    try change.apply(&netlink)
+                }
+                state.problem = nil
+            } catch {
+                state.problem = "\(error)"
+            }
+        }
+    }
+
+    private func look(_ state: inout State, _ netlink: inout NetlinkSocket) throws {
+        state.sources = families.map { TunRoute.usualSource(isIPv6: $0, &netlink) }
+        state.table = try LinkTable(&netlink)
+        addresses.publish(state.table.addressTable(served: selection.serves))
+    }
+
+    public var state: CaptureState {
+        current.withLock { state in
+            let problem = state.problem ?? problem(state)
+            let links = state.table.links.filter { !$0.isLoopback && $0.ifindex != ifindex && !$0.isPort }.map {
+                CaptureState.Link(
+                    name: $0.name, ifindex: $0.ifindex, served: selection.serves($0), captured: problem == nil,
+                    active: $0.isActive, problem: nil)
+            }
+            return CaptureState(
+                backEnd: .route, links: links, missing: selection.missing(in: state.table), problem: problem)
+        }
+    }
+
+    /// Asks the kernel whether the rules and routes are in place.
+    private func problem(_ state: State) -> String? {
+        guard state.follower != nil else { return "nothing is captured yet" }
+        do {
+            var netlink = try NetlinkSocket()
+            let rules = try FoundRule.all(&netlink)
+            for case .rule(let rule) in state.applied
+            where !rules.contains(where: { $0.isOurs && $0.isIPv6 == rule.isIPv6 && $0.priority == rule.priority }) {
+                return "a rule is gone: \(rule.command("add"))"
+            }
+            let routes = try TunRoute.routes(in: request.table, &netlink)
+            for isIPv6 in families where !routes.contains(where: { $0.isIPv6 == isIPv6 && $0.ifindex == ifindex }) {
+                return "the \(isIPv6 ? "IPv6" : "IPv4") route of table \(request.table) to \(request.tun) is gone"
+            }
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// The route back end counts nothing in the kernel.
+    public var counters: CaptureCounters { CaptureCounters() }
+}

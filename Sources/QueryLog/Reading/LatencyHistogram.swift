@@ -1,0 +1,49 @@
+/// Counts of latencies in buckets that are at most 1/32 wide of their value, so percentiles are right to about 3 %.
+///
+/// Values below 64 µs have buckets of their own; above, every power of two is divided into 32. A value; any thread.
+public struct LatencyHistogram: Sendable, Equatable {
+    private var buckets = [Int](repeating: 0, count: 64 + 32 * 58)
+    public private(set) var count = 0
+    /// The largest value, exact, in microseconds.
+    public private(set) var maximum: Int64 = 0
+    private var sum: Int64 = 0
+
+    public init() {}
+
+    /// Adds a latency in microseconds; negative ones count as 0.
+    public mutating func add(_ microseconds: Int64) {
+        let value = max(0, microseconds)
+        buckets[LatencyHistogram.bucket(value)] += 1
+        count += 1
+        sum &+= value
+        maximum = max(maximum, value)
+    }
+
+    /// Microseconds; nil without values.
+    public var mean: Int64? { count == 0 ? nil : sum / Int64(count) }
+
+    /// The latency that the given share (0…1) of the values does not exceed, in microseconds: the middle of its bucket.
+    public func percentile(_ share: Double) -> Int64? {
+        guard count > 0 else { return nil }
+        let wanted = min(count, max(1, Int((share * Double(count)).rounded(.up))))
+        var seen = 0
+        for (index, number) in buckets.enumerated() {
+            seen += number
+            if seen >= wanted { return min(maximum, LatencyHistogram.middle(index)) }
+        }
+        return maximum
+    }
+
+    private static func bucket(_ value: Int64) -> Int {
+        if value < 64 { return Int(value) }
+        let exponent = 63 - value.leadingZeroBitCount
+        return 64 + (exponent - 6) * 32 + Int(value >> (exponent - 5)) - 32
+    }
+
+    private static func middle(_ bucket: Int) -> Int64 {
+        if bucket < 64 { return Int64(bucket) }
+        let exponent = (bucket - 64) / 32 + 6
+        let width = Int64(1) << (exponent - 5)
+        return (Int64((bucket - 64) % 32) + 32) * width + width / 2
+    }
+}
