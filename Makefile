@@ -27,7 +27,8 @@ demo: release
 	scripts/setup test
 	scripts/demo
 
-# Everything a change must pass: format, unit tests, and the programs in namespaces with real peers.
+# Everything a change must pass: format, unit tests, and the programs in namespaces with real peers. One test after the
+# other: on two cores a test that computes would starve one that waits for a thread.
 test: lint
 	scripts/setup test
 	$(SWIFT) build --build-tests

@@ -88,7 +88,7 @@ let package = Package(
             "PacketTunnelTests",
             ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
-        tests("CommandsTests", ["Commands", "Daemon"]),
+        tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],
             swiftSettings: testing),

@@ -101,7 +101,9 @@ import Wire
             let type = message.u16(fields)
             if type == 41 { return "OPT" }
             // A DNAME stands above a name of the chain.
-            if index < answers, type != 39, type != 46, !owners.contains(owner) { return "owner \(owner) in the answer" }
+            if index < answers, type != 39, type != 46, !owners.contains(owner) {
+                return "owner \(owner) in the answer"
+            }
             shortest = min(shortest, message.u32(fields + 4))
             at = fields + 10 + Int(message.u16(fields + 8))
         }

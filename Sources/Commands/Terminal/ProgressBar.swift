@@ -80,7 +80,7 @@ final class ProgressBar: Sendable {
             let share = min(1, max(0, Double(done) / Double(total)))
             facts = "\(Int(share * 100)) %  \(facts) of \(amount(total, unit, named: true))"
             if share > 0.01 && share < 1 { facts += "  \(duration(elapsed / share - elapsed)) left" }
-            let room = min(40, width - 1 - label.columns - facts.columns - 6)
+            let room = min(40, width - 1 - label.columns - facts.columns - 4)
             if room >= 8 {
                 let filled = Int(share * Double(room))
                 bar =
