@@ -21,7 +21,7 @@ struct PatternAutomaton {
     /// Returns false when there would be too many states.
     mutating func build() -> Bool {
         divideBytes()
-        let begun = next([], positionsTaking(.begin))
+        let begun = closure([], positionsTaking(.begin))
         guard let first = number(begun) else { return false }
         start = positions.nullable ? Pattern.accept : first
         var done = 0
@@ -30,7 +30,9 @@ struct PatternAutomaton {
             let base = table.count
             table += [UInt16](repeating: 0, count: classCount + 1)
             for column in 0...classCount {
-                guard let target = number(next(state, takes[column])) else { return false }
+                let reached =
+                    column == classCount ? closure(state, takes[column]) : next(state, takes[column])
+                guard let target = number(reached) else { return false }
                 table[base + column] = target
             }
             done += 1
@@ -47,6 +49,16 @@ struct PatternAutomaton {
         var result = positions.first.intersection(taking)
         for position in state { result.formUnion(positions.follow[position].intersection(taking)) }
         return result
+    }
+
+    /// What is reached by the begin of the text, or its end, taken once or several times: `^^` says no more than `^`.
+    private func closure(_ state: Set<Int>, _ taking: Set<Int>) -> Set<Int> {
+        var result = next(state, taking)
+        while true {
+            let further = result.union(next(result, taking))
+            if further == result { return result }
+            result = further
+        }
     }
 
     /// The number of a state, new or known.
