@@ -105,7 +105,7 @@ struct Cache: ~Copyable {
         hit.isOld ? old.bytes(hit.digest, hit.digestCount) : young.bytes(hit.digest, hit.digestCount)
     }
 
-    /// Keeps an answer; an older one of the same question is forgotten. One over a quarter of the bytes is not kept.
+    /// Keeps an answer; an older one of the same question is forgotten. One over half of a half is not kept.
     mutating func insert(_ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, message: RawSpan) {
         let bytes = CacheHalf.byteCount(
             name: name.byteCount, digest: digest.byteCount, message: message.byteCount)

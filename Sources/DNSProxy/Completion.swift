@@ -23,8 +23,10 @@ struct Completion: ~Copyable {
     /// The policy's word over the qname, or over the CNAME target that is blocked.
     private(set) var verdict = Verdict.forward
     private(set) var isPaused = false
-    /// A CNAME target is blocked, and no rule allows the qname.
+    /// The qname is blocked by now, or a CNAME target is and no rule allows the qname.
     private(set) var isBlocked = false
+    /// Why it is blocked.
+    private(set) var reason = Reason.none
     /// Why there is no reply.
     var error = ExtendedError.noReachableAuthority
 
@@ -84,6 +86,11 @@ struct Completion: ~Copyable {
         self.isPaused = isPaused
         if isPaused { return }
         verdict = policy.verdict(for: name.bytes)
+        if verdict.action == .block {
+            // A rule that came while the question was in flight.
+            isBlocked = true
+            reason = verdict.list == 0 ? .rule : .list
+        }
         if verdict.action != .forward { return }
         for target in facts.chain {
             let found = policy.verdict(for: target.bytes)
@@ -91,6 +98,7 @@ struct Completion: ~Copyable {
             if found.action == .block {
                 verdict = found
                 isBlocked = true
+                reason = .cname
                 return
             }
         }

@@ -207,7 +207,7 @@ public struct Engine: ~Copyable {
             return (parked.origin, fail(query, question, .failed, &out))
         }
         if completion.isBlocked {
-            return (parked.origin, block(completion.verdict, .cname, query, question, &out))
+            return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))
         }
         let byteCount = Reply.composeUpstream(
             &out, query, question: question, message: completion.message, elapsed: 0,

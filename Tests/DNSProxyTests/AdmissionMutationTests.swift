@@ -87,7 +87,7 @@ import Wire
     private static func fault(_ bytes: [UInt8], _ name: Name, _ facts: AdmittedReply) -> String? {
         let message = bytes.span.bytes
         guard message.u16(0) == 0, message.u16(4) == 1, message.u16(10) == 0 else { return "header" }
-        guard message.u16(2) & 0xfc40 == 0x8000 || message.u16(2) & 0xfc00 == 0x8000 else { return "flags" }
+        guard message.u16(2) & 0xfc00 == 0x8000 else { return "flags" }
         var question = Name()
         guard question.parse(message, at: 12) == 12 + name.byteCount, question == name else { return "question" }
         let owners = [name] + facts.chain
@@ -101,9 +101,8 @@ import Wire
             let type = message.u16(fields)
             if type == 41 { return "OPT" }
             // A DNAME stands above a name of the chain.
-            if index < answers, type != 39, type != 46, !owners.contains(owner) {
-                return "owner \(owner) in the answer"
-            }
+            let isOnChain = type == 39 || type == 46 || owners.contains(owner)
+            if index < answers, !isOnChain { return "owner \(owner) in the answer" }
             shortest = min(shortest, message.u32(fields + 4))
             at = fields + 10 + Int(message.u16(fields + 8))
         }

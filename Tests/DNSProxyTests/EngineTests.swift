@@ -210,6 +210,17 @@ import Wire
         #expect(bench.text(answer).contains("metrics.shop.example.\t10\tIN\tA\t0.0.0.0"))
     }
 
+    @Test func aRuleThatComesWhileTheQuestionIsInFlightBlocks() throws {
+        let bench = Bench(deny: [])
+        bench.expectAsk(Message.query("late.example", .a), slot: 2)
+        bench.engine.adopt(TestPolicy.make(deny: ["late.example"]))
+        bench.complete(slot: 2, Message.reply("late.example", .a, records: [.a(ttl: 60, 7)]))
+        let answer = try bench.nextAnswer()
+        #expect(answer.verdict.action == .block)
+        #expect(answer.reason == .rule)
+        #expect(bench.text(answer).contains("late.example.\t10\tIN\tA\t0.0.0.0"))
+    }
+
     @Test func aPauseForwardsAndEnds() throws {
         let bench = Bench(deny: ["ads.example"])
         bench.engine.pausedUntil = bench.now + 5_000_000_000

@@ -38,6 +38,19 @@ import Wire
         }
     }
 
+    @Test func asksOverIPv6() throws {
+        try inNamespace {
+            let server = try FakeServer("::1")
+            let lab = try UpstreamLab(server)
+            lab.ask()
+            let query = try server.expect()
+            server.send(query.address(), to: query)
+            try lab.runUntilDone()
+            #expect(lab.done.last?.reply == query.address())
+            #expect(lab.done.last?.completion.server?.description == "[::1]:53")
+        }
+    }
+
     @Test func passesOnDOAndCD() throws {
         try inNamespace {
             let server = try FakeServer()

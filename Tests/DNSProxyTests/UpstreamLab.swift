@@ -55,6 +55,11 @@ final class UpstreamLab {
         drain()
     }
 
+    /// Handles what is there now.
+    func turn() {
+        handle(poller.wait(milliseconds: 0))
+    }
+
     /// Handles what comes until one more question is done, at most a second of the real clock a wait.
     func runUntilDone() throws {
         let before = done.count
@@ -123,7 +128,7 @@ final class FakeServer {
     let number: CInt
     let address: SocketAddress
     private(set) var listener: CInt = -1
-    private var connections: [CInt] = []
+    private(set) var connections: [CInt] = []
 
     init(_ host: String = "127.0.0.2", port: UInt16 = 53) throws {
         let wanted = SocketAddress(IPAddress(host)!, port: port)
@@ -210,6 +215,9 @@ final class FakeServer {
 
     func listen() throws {
         listener = socket(address.family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        // Connections of an earlier listener linger.
+        var enabled: CInt = 1
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &enabled, socklen_t(MemoryLayout<CInt>.size))
         try #require(address.withSockaddr { bind(listener, $0, $1) } == 0)
         try #require(Glibc.listen(listener, 8) == 0)
     }
@@ -226,9 +234,9 @@ final class FakeServer {
     }
 
     /// The framed queries that have come over a connection.
-    func receive(over connection: CInt) -> [Received] {
+    func receive(over connection: CInt, waits: Bool = true) -> [Received] {
         var buffer = [UInt8](repeating: 0, count: 65535)
-        FakeServer.wait(connection)
+        if waits { FakeServer.wait(connection) }
         let count = recv(connection, &buffer, buffer.count, 0)
         var queries: [Received] = []
         var at = 0
