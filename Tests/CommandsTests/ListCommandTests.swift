@@ -1,17 +1,15 @@
 import Foundation
 import Testing
 
-/// Lists, rules and `why` as commands: what they print, and their exit status.
+/// `webtun list`, `allow`, `deny`, `rule`, `why` and `search` as processes, with no daemon.
 @Suite struct ListCommandTests {
-    /// A state directory of its own, and files beside it.
-    final class Scratch {
-        let path: String
+    /// A state directory and files of one test.
+    final class Place {
+        let path = FileManager.default.temporaryDirectory.path + "/webtun-lists-\(UUID().uuidString)"
         var state: String { path + "/state" }
 
         init() throws {
-            let url = FileManager.default.temporaryDirectory.appendingPathComponent("webtun-commands-\(UUID())")
-            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-            path = url.resolvingSymlinksInPath().path
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         }
 
         deinit {
@@ -19,93 +17,123 @@ import Testing
         }
 
         func file(_ name: String, _ text: String) throws -> String {
-            try text.write(toFile: path + "/" + name, atomically: true, encoding: .utf8)
+            try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name))
             return path + "/" + name
         }
 
         func webtun(_ arguments: String...) throws -> WebtunProcess {
             try WebtunProcess.run(arguments, environment: ["WEBTUN_STATE": state])
         }
-
-        func json(_ arguments: String...) throws -> [[String: Any]] {
-            try WebtunProcess.run(arguments + ["--json"], environment: ["WEBTUN_STATE": state]).output
-                .split(separator: "\n").map { line in
-                    try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-                }
-        }
     }
 
-    @Test func whyTellsTheLine() throws {
-        let scratch = try Scratch()
-        let file = try scratch.file("ads.hosts", "# ads\n0.0.0.0 ads.example # why\n0.0.0.0 bad..example\n")
-        let added = try scratch.webtun("list", "add", file)
+    @Test func addedListAnswersWhy() throws {
+        let place = try Place()
+        let file = try place.file("ads.txt", "127.0.0.1 localhost\n0.0.0.0 ads.example\n0.0.0.0 bad..example\n")
+        let added = try place.webtun("list", "add", file)
         #expect(added.status == 0)
-        #expect(added.output == "added 'ads' (hosts): 1 name, 1 refused\n")
+        #expect(added.output == "added 'ads' (hosts): 1 name, 1 passed over, 1 refused\n")
         #expect(
             added.errors
                 == "\(file):3: a label is empty (two dots, or a dot in front): 0.0.0.0 bad..example\n")
-        #expect(try scratch.webtun("why", "WWW.ads.example.").status == 3)
-        let why = try #require(try scratch.json("why", "www.ads.example").first)
-        #expect(why["name"] as? String == "www.ads.example")
-        #expect(why["verdict"] as? String == "block")
-        #expect(why["list"] as? String == "ads")
-        #expect(why["rule"] as? String == "0.0.0.0 ads.example")
-        #expect(why["line"] as? Int == 2)
-        #expect(try scratch.webtun("why", "example").status == 0)
-        #expect(try scratch.json("why", "example").first?["verdict"] as? String == "forward")
-        #expect(try scratch.webtun("allow", "www.ads.example", "-m", "needed").status == 0)
-        #expect(try scratch.webtun("why", "www.ads.example").status == 0)
-        #expect(try scratch.json("why", "www.ads.example").first?["verdict"] as? String == "allow")
-        #expect(try scratch.json("rule", "ls").map { $0["comment"] as? String } == ["needed"])
-        #expect(try scratch.json("search", "ads").count == 2)
+        let blocked = try place.webtun("why", "WWW.ads.example.", "--json")
+        #expect(blocked.status == 3)
+        #expect(
+            blocked.output == """
+                {"name":"www.ads.example","verdict":"block","list":"ads","rule":"0.0.0.0 ads.example","line":2,\
+                "match":"suffix","matched":"ads.example","user_rule":null,"comment":null}
+
+                """)
+        let forwarded = try place.webtun("why", "example", "--json")
+        #expect(forwarded.status == 0)
+        #expect(
+            forwarded.output.hasPrefix(
+                "{\"name\":\"example\",\"verdict\":\"forward\",\"list\":null,\"rule\":null,\"line\":null,"))
+        let found = try place.webtun("search", "DS.EX", "--json")
+        #expect(found.status == 0)
+        #expect(found.output.contains("\"list\":\"ads\",\"line\":2,\"rule\":\"0.0.0.0 ads.example\""))
     }
 
-    @Test func listsComeAndGo() throws {
-        let scratch = try Scratch()
-        let file = try scratch.file("ads.txt", "ads.example\n")
-        #expect(try scratch.webtun("list", "add", file, "--name", "one").status == 0)
-        #expect(try scratch.webtun("list", "disable", "one").status == 0)
-        #expect(try scratch.webtun("why", "ads.example").status == 0)
-        #expect(try scratch.webtun("list", "enable", "one").status == 0)
-        #expect(try scratch.webtun("why", "ads.example").status == 3)
-        _ = try scratch.file("ads.txt", "<html>")
-        let failed = try scratch.webtun("list", "update")
-        #expect(failed.status == 1)
-        #expect(failed.errors.contains("\(file): line 1: a web page or XML, not a list"))
-        #expect(try scratch.webtun("why", "ads.example").status == 3)
-        let list = try #require(try scratch.json("list", "ls").first)
-        #expect(list["names"] as? Int == 1 && list["error"] is String)
-        #expect(try scratch.webtun("list", "show", "one").output.contains("ads.example"))
-        #expect(try scratch.webtun("list", "rm", "one").status == 0)
-        #expect(try scratch.json("list", "ls").isEmpty)
-        #expect(try scratch.webtun("why", "ads.example").status == 0)
+    @Test func rulesComeBeforeLists() throws {
+        let place = try Place()
+        #expect(try place.webtun("list", "add", place.file("ads.txt", "ads.example\n")).status == 0)
+        #expect(try place.webtun("allow", "--exact", "www.ads.example", "-m", "wanted").status == 0)
+        let allowed = try place.webtun("why", "www.ads.example", "--json")
+        #expect(allowed.status == 0)
+        #expect(allowed.output.contains("\"verdict\":\"allow\",\"list\":null,\"rule\":\"www.ads.example\""))
+        #expect(allowed.output.contains("\"comment\":\"wanted\""))
+        #expect(try place.webtun("why", "b.www.ads.example").status == 3)
+        #expect(try place.webtun("deny", "--regex", "^pixel[0-9]+\\.").status == 0)
+        #expect(try place.webtun("why", "pixel7.example").status == 3)
+        #expect(try place.webtun("rule", "rm", "www.ads.example").status == 0)
+        #expect(try place.webtun("why", "www.ads.example").status == 3)
+        // All or nothing, with the reason.
+        let bad = try place.webtun("deny", "good.example", "192.0.2.1")
+        #expect(bad.status == 1)
+        #expect(bad.errors == "webtun: '192.0.2.1': an address, not a name\n")
+        let pattern = try place.webtun("deny", "--regex", "ads(")
+        #expect(pattern.status == 1)
+        #expect(pattern.errors == "webtun: /ads(/, character 4: ')' is missing for this '('\n")
+        let rules = try place.webtun("rule", "ls", "--json").output.split(separator: "\n")
+        #expect(rules.count == 1)
     }
 
-    @Test func whatCannotBeDoneChangesNothing() throws {
-        let scratch = try Scratch()
-        for (arguments, complaint) in [
-            (["list", "add", "https://lists.example/ads"], "https://lists.example/ads: lists are read from files"),
-            (["list", "add", scratch.path + "/none"], "\(scratch.path)/none: No such file or directory"),
-            (["list", "rm", "none"], "no list is called 'none'"),
-            (["list", "show", "none"], "no list is called 'none'"),
-            (["deny", "good.example", "a..b"], "'a..b': a label is empty"),
-            (["deny", "--regex", "a("], "/a(/, character 2: ')' is missing for this '('"),
-            (["rule", "rm", "none.example"], "no such rule: none.example"),
-            (["why", "a..b"], "'a..b': a label is empty"),
-        ] as [([String], String)] {
-            let failed = try WebtunProcess.run(arguments, environment: ["WEBTUN_STATE": scratch.state])
-            #expect(failed.status == 1, "\(arguments)")
-            #expect(failed.errors.hasPrefix("webtun: " + complaint), "\(failed.errors)")
-            #expect(failed.output == "")
-        }
-        for arguments in [
-            ["list", "fly"], ["list", "add"], ["why"], ["deny"], ["list", "add", "x", "--format", "xml"],
-        ] {
-            #expect(
-                try WebtunProcess.run(arguments, environment: ["WEBTUN_STATE": scratch.state]).status == 64,
-                "\(arguments)")
-        }
-        #expect(try scratch.json("rule", "ls").isEmpty)
-        #expect(try scratch.json("list", "ls").isEmpty)
+    @Test func failedUpdateIsToldAndChangesNothing() throws {
+        let place = try Place()
+        let file = try place.file("ads.txt", "ads.example\n")
+        #expect(try place.webtun("list", "add", file).status == 0)
+        _ = try place.file("ads.txt", "<!DOCTYPE html><html>gone</html>\n")
+        let update = try place.webtun("list", "update")
+        #expect(update.status == 1)
+        #expect(
+            update.errors
+                == "webtun: list 'ads': \(file): line 1: a web page or XML, not a list; its names stay as they were\n"
+        )
+        #expect(try place.webtun("why", "ads.example").status == 3)
+        let lists = try place.webtun("list", "ls", "--json")
+        #expect(lists.output.contains("\"error\":\"line 1: a web page or XML, not a list\""))
+        #expect(lists.output.contains("\"names\":1,"))
+    }
+
+    @Test func mistakesAreToldApart() throws {
+        let place = try Place()
+        let url = try place.webtun("list", "add", "https://lists.example/ads.txt")
+        #expect(url.status == 1)
+        #expect(url.errors.hasPrefix("webtun: https://lists.example/ads.txt: lists are read from files"))
+        let missing = try place.webtun("list", "add", place.path + "/none.txt")
+        #expect(missing.status == 1)
+        #expect(missing.errors == "webtun: \(place.path)/none.txt: No such file or directory\n")
+        #expect(try place.webtun("list", "rm", "none").status == 1)
+        #expect(try place.webtun("why").status == 64)
+        #expect(try place.webtun("list", "add", "x.txt", "--format", "nonsense").status == 64)
+        #expect(try place.webtun("why", "a..b").status == 1)
+        #expect(try place.webtun("list", "ls", "--json").output == "")
+    }
+
+    /// A process killed while it compiles leaves the old index whole, and the next one makes the new one.
+    @Test func killedWhileCompiling() throws {
+        let place = try Place()
+        #expect(try place.webtun("list", "add", place.file("first.txt", "first.example\n")).status == 0)
+        let index = place.state + "/blocklist.index"
+        let before = try Data(contentsOf: URL(fileURLWithPath: index))
+        let names = (0..<300_000).map { "name\($0).example\n" }.joined()
+        let file = try place.file("second.txt", names)
+
+        let process = Process()
+        process.executableURL = WebtunProcess.executable
+        process.arguments = ["list", "add", file]
+        process.environment = ["WEBTUN_STATE": place.state]
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        // The new index is begun when all names are in order; writing it takes as long again.
+        while process.isRunning && !FileManager.default.fileExists(atPath: index + ".new") { usleep(500) }
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .uncaughtSignal, "it was killed in the middle, not after the end")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: index)) == before)
+
+        #expect(try place.webtun("why", "name299999.example").status == 3)
+        #expect(try place.webtun("why", "first.example").status == 3)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: index)) != before)
+        #expect(!FileManager.default.fileExists(atPath: index + ".new"))
     }
 }

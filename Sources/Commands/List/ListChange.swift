@@ -52,6 +52,7 @@ struct ListEnable: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         try store.setEnabled(names, true)
         try ListWork.compile(store)
+        for name in names { print("enabled '\(name.printable)'") }
     }
 }
 
@@ -69,6 +70,7 @@ struct ListDisable: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         try store.setEnabled(names, false)
         try ListWork.compile(store)
+        for name in names { print("disabled '\(name.printable)'") }
     }
 }
 
@@ -85,5 +87,6 @@ struct ListRemove: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         try store.removeLists(names)
         try ListWork.compile(store)
+        for name in names { print("removed '\(name.printable)'") }
     }
 }
