@@ -62,7 +62,7 @@ let package = Package(
                 "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
                 logging, signals,
             ]),
-        room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire", subprocess]),
+        room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Wire"]),
         room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),

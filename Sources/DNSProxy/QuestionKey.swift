@@ -15,8 +15,14 @@ public struct QuestionKey: Equatable, Sendable {
         qtype = query.qtype
         qclass = query.qclass
         bits = (query.dnssecOK ? 1 : 0) | (query.checkingDisabled ? 2 : 0)
+        hash = QuestionKey.hash(name.bytes, qtype: qtype, qclass: qclass, bits: bits, seed: seed)
+    }
+
+    /// The hash of a question under a secret seed.
+    @inlinable
+    static func hash(_ name: RawSpan, qtype: UInt16, qclass: UInt16, bits: UInt8, seed: UInt64) -> UInt64 {
         let kind = UInt64(qtype) | UInt64(qclass) << 16 | UInt64(bits) << 32
-        hash = QuestionKey.hash(name.bytes, seed ^ (kind &* 0x9e37_79b9_7f4a_7c15))
+        return hash(name, seed ^ (kind &* 0x9e37_79b9_7f4a_7c15))
     }
 
     /// A 64-bit hash by folded 128-bit products, eight bytes a step.

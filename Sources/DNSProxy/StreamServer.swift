@@ -196,26 +196,30 @@ public struct StreamServer: ~Copyable {
 
     /// Closes the connections whose time is over; call it at `nextDeadline`, or about once a second.
     public mutating func expire(now: UInt64, poller: borrowing Poller) {
-        for (place, limit) in [(Place.idle, idleTime), (Place.busy, stallTime)] {
-            while let slot = places.oldest(of: place.rawValue),
-                Clock.elapsed(from: places.time(of: slot), to: now) >= limit
-            {
-                counters.timedOut += 1
-                close(slot, now)
-            }
-        }
+        closeOld(.idle, idleTime, now)
+        closeOld(.busy, stallTime, now)
         if let resumeAt, now >= resumeAt { resume(poller) }
+    }
+
+    private mutating func closeOld(_ place: Place, _ limit: UInt64, _ now: UInt64) {
+        while let slot = places.oldest(of: place.rawValue),
+            Clock.elapsed(from: places.time(of: slot), to: now) >= limit
+        {
+            counters.timedOut += 1
+            close(slot, now)
+        }
     }
 
     /// When `expire` has something to do, in nanoseconds of `Clock.monotonic`; `nil`: never, as things stand.
     public var nextDeadline: UInt64? {
-        var deadline = resumeAt
-        for (place, limit) in [(Place.idle, idleTime), (Place.busy, stallTime)] {
-            if let slot = places.oldest(of: place.rawValue) {
-                deadline = min(deadline ?? .max, places.time(of: slot) + limit)
-            }
-        }
-        return deadline
+        let first = min(
+            resumeAt ?? .max, min(firstDeadline(.idle, idleTime), firstDeadline(.busy, stallTime)))
+        return first == .max ? nil : first
+    }
+
+    private func firstDeadline(_ place: Place, _ limit: UInt64) -> UInt64 {
+        guard let slot = places.oldest(of: place.rawValue) else { return .max }
+        return places.time(of: slot) + limit
     }
 }
 

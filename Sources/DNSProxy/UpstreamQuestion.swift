@@ -20,22 +20,8 @@ struct UpstreamQuestion {
 
     /// A hash under a secret seed, so that no one can choose names that meet in one chain.
     func hash(seed: UInt64) -> UInt64 {
-        let bytes = name.bytes
-        var value = seed ^ UInt64(qtype) << 32 ^ UInt64(qclass) << 8 ^ (dnssecOK ? 2 : 0) ^ (checkingDisabled ? 1 : 0)
-        var at = 0
-        while at < bytes.byteCount {
-            var word: UInt64 = 0
-            if at + 8 <= bytes.byteCount {
-                word = bytes.u64(at)
-            } else {
-                for index in at..<bytes.byteCount { word = word << 8 | UInt64(bytes.u8(index)) }
-            }
-            let product = (value ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(
-                by: 0xd6e8_feb8_6659_fd93 ^ seed | 1)
-            value = product.high ^ product.low
-            at += 8
-        }
-        return value
+        let bits: UInt8 = (dnssecOK ? 1 : 0) | (checkingDisabled ? 2 : 0)
+        return QuestionKey.hash(name.bytes, qtype: qtype, qclass: qclass, bits: bits, seed: seed)
     }
 
     /// Writes the query: RD, CD as asked, EDNS version 0 with DO as asked (RFC 1035 section 4.1, RFC 6891 section 6.1).

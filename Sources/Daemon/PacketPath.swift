@@ -261,9 +261,7 @@ struct PacketPath: ~Copyable {
         case .rewritten:
             unsafe write(input, byteCount)
         case .reset(let packetByteCount):
-            var frame = unsafe PacketPath.room(input)
-            VirtioHeader.composePlain(into: &frame)
-            unsafe write(input, VirtioHeader.byteCount + packetByteCount)
+            writeInPlace(packetByteCount)
         case .drop:
             counters.dropped &+= 1
         }
@@ -314,9 +312,7 @@ struct PacketPath: ~Copyable {
             counters.passed &+= 1
             unsafe write(input, byteCount)
         case .reply(let packetByteCount):
-            var frame = unsafe PacketPath.room(input)
-            VirtioHeader.composePlain(into: &frame)
-            unsafe write(input, VirtioHeader.byteCount + packetByteCount)
+            writeInPlace(packetByteCount)
         case .drop:
             counters.dropped &+= 1
         }
@@ -373,6 +369,13 @@ struct PacketPath: ~Copyable {
             &packet, from: origin.resolver, port: origin.resolverPort, to: origin.client, port: origin.clientPort,
             payloadByteCount: answer.byteCount)
         unsafe write(output, VirtioHeader.byteCount + byteCount)
+    }
+
+    /// Writes the packet that was composed in place of the one read.
+    private mutating func writeInPlace(_ packetByteCount: Int) {
+        var frame = unsafe PacketPath.room(input)
+        VirtioHeader.composePlain(into: &frame)
+        unsafe write(input, VirtioHeader.byteCount + packetByteCount)
     }
 
     private mutating func write(_ buffer: UnsafeMutableRawBufferPointer, _ byteCount: Int) {

@@ -67,13 +67,7 @@ public final class LinkCapture: Capture {
     private static let events = UInt32(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
 
     public func follow() async throws {
-        guard let follower = current.withLock({ $0.follower }) else { return }
-        await withTaskCancellationHandler {
-            await follower.finished()
-        } onCancel: {
-            follower.signal()
-        }
-        try Task.checkCancellation()
+        try await current.withLock { $0.follower }?.untilCancelled()
     }
 
     public func detach() {

@@ -26,7 +26,7 @@ final class LinkFollower: Sendable {
     }
 
     /// Ends the thread, soon.
-    func signal() { wakeup.signal() }
+    private func signal() { wakeup.signal() }
 
     /// Ends the thread and waits for it.
     func stop() {
@@ -34,8 +34,18 @@ final class LinkFollower: Sendable {
         while !done.withLock({ $0.finished }) { usleep(200) }
     }
 
+    /// Returns when the thread has ended; a cancelled task ends it.
+    func untilCancelled() async throws {
+        await withTaskCancellationHandler {
+            await finished()
+        } onCancel: {
+            signal()
+        }
+        try Task.checkCancellation()
+    }
+
     /// Returns when the thread has ended.
-    func finished() async {
+    private func finished() async {
         await withCheckedContinuation { continuation in
             let over = done.withLock { done in
                 if !done.finished { done.waiter = continuation }

@@ -81,13 +81,7 @@ public final class RouteCapture: Capture {
         RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE)
 
     public func follow() async throws {
-        guard let follower = current.withLock({ $0.follower }) else { return }
-        await withTaskCancellationHandler {
-            await follower.finished()
-        } onCancel: {
-            follower.signal()
-        }
-        try Task.checkCancellation()
+        try await current.withLock { $0.follower }?.untilCancelled()
     }
 
     public func detach() {

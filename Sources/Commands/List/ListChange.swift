@@ -49,10 +49,7 @@ struct ListEnable: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let store = try BlocklistStore(state: global.stateDirectory)
-        try store.setEnabled(names, true)
-        try ListWork.compile(store)
-        for name in names { print("enabled '\(name.printable)'") }
+        try ListWork.change(names, in: global.stateDirectory, "enabled") { try $0.setEnabled(names, true) }
     }
 }
 
@@ -67,10 +64,7 @@ struct ListDisable: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let store = try BlocklistStore(state: global.stateDirectory)
-        try store.setEnabled(names, false)
-        try ListWork.compile(store)
-        for name in names { print("disabled '\(name.printable)'") }
+        try ListWork.change(names, in: global.stateDirectory, "disabled") { try $0.setEnabled(names, false) }
     }
 }
 
@@ -84,9 +78,6 @@ struct ListRemove: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let store = try BlocklistStore(state: global.stateDirectory)
-        try store.removeLists(names)
-        try ListWork.compile(store)
-        for name in names { print("removed '\(name.printable)'") }
+        try ListWork.change(names, in: global.stateDirectory, "removed") { try $0.removeLists(names) }
     }
 }

@@ -36,6 +36,16 @@ enum ListWork {
         _ = try withProgress("") { try store.compile(progress: $0) }
     }
 
+    /// Changes lists all or none, brings the index up to them and says what was done to each.
+    static func change(
+        _ names: [String], in state: String, _ done: String, _ body: (BlocklistStore) throws -> Void
+    ) throws {
+        let store = try BlocklistStore(state: state)
+        try body(store)
+        try compile(store)
+        for name in names { print("\(done) '\(name.printable)'") }
+    }
+
     /// The refused lines of an import, `file:line: reason: text`, to standard error.
     static func complain(_ report: ImportReport, shown: Int = 10) {
         for refusal in report.refusals.prefix(shown) {

@@ -1,2 +1,0 @@
-import Blocklist
-import CLDNS
