@@ -25,10 +25,10 @@ public struct FlowVerdict: Sendable, Equatable {
 
     public var action: Action
     public var reason: Reason
-    /// The list's id in `blocklist.db`; 0 for the user's rules and the bypass protection, -1 when nothing matched.
+    /// The list's id in `blocklist.db`; 0 for the user's rules, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
     /// The line in the list (from 1), the id of the rule in table `rule` (reason `rule`) or `flow` (reason `flow`), or the
-    /// line of the resolver data (reason `bypass`; 0 for a port); -1 when nothing matched.
+    /// line of the resolver data (reason `bypass`); -1 when nothing matched.
     public var rule: Int32
 
     @inlinable

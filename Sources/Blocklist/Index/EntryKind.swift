@@ -12,6 +12,9 @@ public struct EntryKind: OptionSet, Sendable, Hashable {
     /// Stands for the name alone, not for names below it.
     public static let exact = EntryKind(rawValue: 2)
 
+    /// An address or prefix, not a name.
+    public static let address = EntryKind(rawValue: 4)
+
     /// Among entries of one name the lowest wins: allow before deny, suffix (which says more) before exact.
     var rank: Int {
         (contains(.allow) ? 0 : 2) + (contains(.exact) ? 1 : 0)

@@ -6,9 +6,10 @@ enum FormatDetector {
     static func detect(_ head: Span<UInt8>, path: String) throws(BlocklistError) -> ListFormat {
         var hosts = 0
         var domains = 0
+        var addresses = 0
         var start = 0
         var others: [String: Int] = [:]
-        while start < head.count && hosts + domains < sample {
+        while start < head.count && hosts + domains + addresses < sample {
             var end = start
             while end < head.count && head[end] != 0x0A { end += 1 }
             let line = head.extracting(start..<end)
@@ -18,14 +19,25 @@ enum FormatDetector {
             guard let first = words.next(), !comment(line[first.lowerBound]) else { continue }
             if HostsParser.address(line.extracting(first)) != .none && words.next() != nil {
                 hosts += 1
+            } else if FormatDetector.isAddress(line.extracting(first)) {
+                addresses += 1
             } else {
                 domains += 1
             }
         }
-        if let (other, count) = others.max(by: { $0.value < $1.value }), count > hosts, count * 2 > domains {
-            throw .listRefused(path, "looks like \(other), which is not supported; hosts and domains files are")
+        if let (other, count) = others.max(by: { $0.value < $1.value }), count > hosts + addresses, count * 2 > domains {
+            throw .listRefused(
+                path, "looks like \(other), which is not supported; files of hosts, domains and addresses are")
         }
+        if addresses > hosts && addresses * 2 >= domains { return .ip }
         return hosts > 0 && hosts * 2 >= domains ? .hosts : .domains
+    }
+
+    /// Whether a word is an address or a prefix, what follows a `;` aside.
+    private static func isAddress(_ word: Span<UInt8>) -> Bool {
+        let end = word.indices.first { word[$0] == UInt8(ascii: ";") } ?? word.count
+        guard case .success = AddressParser.prefix(word.extracting(first: end)) else { return false }
+        return true
     }
 
     /// Refuses what is no text, and web pages, whatever the format asked for.

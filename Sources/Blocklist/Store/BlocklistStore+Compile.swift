@@ -75,7 +75,12 @@ extension BlocklistStore {
         var done = 0
         for (position, list) in lists.enumerated() {
             try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
-                try unsafe builder.add(name, class: position * 4 + Int(kind.rawValue), line: id.line)
+                let source = position * 4 + Int(kind.rawValue & 3)
+                if kind.contains(.address) {
+                    try unsafe builder.addAddress(name, class: source, line: id.line)
+                } else {
+                    try unsafe builder.add(name, class: source, line: id.line)
+                }
                 done += 1
                 if done & 0xFFFF == 0 {
                     progress(WorkProgress(phase: .compiling, done: Int64(done), total: Int64(total)))
@@ -154,7 +159,7 @@ struct EntryScan {
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
             try unsafe body(
                 EntryID(raw: sqlite3_column_int64(statement, 0)),
-                EntryKind(rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & 3),
+                EntryKind(rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & 7),
                 UnsafeRawBufferPointer(start: text, count: count))
         }
     }

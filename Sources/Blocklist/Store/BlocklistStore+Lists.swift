@@ -136,17 +136,21 @@ extension BlocklistStore {
             if let format = ListFormat(rawValue: list.format) { return format }
             return try FormatDetector.detect(head, path: list.source)
         }
+        if format == .ip && list.exact {
+            throw BlocklistError.listRefused(list.source, "addresses; 'exact' is for names")
+        }
         let (report, prefix) =
             switch format {
             case .hosts: try copy(db, list, format, &reader, HostsParser(), progress)
             case .domains: try copy(db, list, format, &reader, DomainsParser(), progress)
+            case .ip: try copy(db, list, format, &reader, AddressParser(), progress)
             }
         guard report.entries > 0 else {
             let first = report.refusals.first
             throw BlocklistError.listRefused(
                 list.source,
                 first.map { "no line can be taken (\(report.refused) refused); line \($0.line): \($0.reason)" }
-                    ?? "holds no names")
+                    ?? "holds nothing")
         }
         try db.execute(
             sql: """
@@ -180,7 +184,7 @@ extension BlocklistStore {
         return (writer.report, writer.prefix ?? [])
     }
 
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         if let real = unsafe realpath(path, nil) {
             defer { unsafe free(real) }
             return unsafe String(cString: real)

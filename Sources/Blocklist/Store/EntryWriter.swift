@@ -1,7 +1,7 @@
 import GRDB
 import GRDBSQLite
 
-/// Writes the names of a list into table `entry`, line by line, through one prepared statement of the connection of a
+/// Writes the names or addresses of a list into table `entry`, line by line, through one prepared statement of the connection of a
 /// running transaction.
 @safe
 struct EntryWriter: LineSink, ~Copyable {
@@ -62,6 +62,15 @@ struct EntryWriter: LineSink, ~Copyable {
     }
 
     mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
+        write(name.span, options)
+    }
+
+    mutating func address(_ prefix: IPPrefix) {
+        let text = Array(prefix.description.utf8)
+        write(text.span, .address)
+    }
+
+    private mutating func write(_ name: Span<UInt8>, _ options: EntryKind) {
         guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
         let id = EntryID(list: list, line: number, name: names).raw
         names += 1
@@ -70,7 +79,7 @@ struct EntryWriter: LineSink, ~Copyable {
         unsafe sqlite3_bind_int64(statement, 1, id)
         unsafe sqlite3_bind_int(statement, 2, CInt(kind.symmetricDifference(options).rawValue))
         // The pointers are good until the step below, which is all SQLite needs.
-        unsafe name.span.withUnsafeBufferPointer { bytes in
+        unsafe name.withUnsafeBufferPointer { bytes in
             let text = unsafe UnsafeRawPointer(bytes.baseAddress!).assumingMemoryBound(to: CChar.self)
             unsafe sqlite3_bind_text(statement, 3, text, CInt(bytes.count), nil)
             if let written {
@@ -95,12 +104,11 @@ struct EntryWriter: LineSink, ~Copyable {
     }
 
     /// Whether the line is the list's prefix and the name, and nothing more. The first line decides on the prefix.
-    private mutating func derivable(_ name: borrowing NameText) -> Bool {
-        let count = name.count
+    private mutating func derivable(_ text: Span<UInt8>) -> Bool {
+        let count = text.count
         guard line.count >= count else { return false }
         let start = line.count - count
         guard start == 0 || Words.blank(line[start - 1]) else { return false }
-        let text = name.span
         for index in 0..<count where line[start + index] != text[index] { return false }
         guard let prefix else {
             prefix = Array(line[..<start])

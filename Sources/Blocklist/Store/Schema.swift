@@ -123,6 +123,22 @@ enum Schema {
                     CREATE TRIGGER flow_removed AFTER DELETE ON flow BEGIN UPDATE state SET rules = rules + 1; END;
                     """)
         }
+        migrator.registerMigration("bypass protection") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE state ADD COLUMN bypass INTEGER NOT NULL DEFAULT 0;     -- whether it is in force
+                    ALTER TABLE state ADD COLUMN resolvers TEXT;                        -- the file the data was read from
+                    ALTER TABLE state ADD COLUMN resolvers_read INTEGER;                -- and when
+                    CREATE TABLE resolver (
+                        id INTEGER PRIMARY KEY,
+                        line INTEGER NOT NULL,          -- of the file, from 1
+                        kind TEXT NOT NULL,             -- port, names, addresses, nxdomain, nodata
+                        subject TEXT NOT NULL,          -- the port, name or address
+                        operator TEXT NOT NULL,
+                        source TEXT NOT NULL            -- where the operator says so
+                    );
+                    """)
+        }
         return migrator
     }
 }

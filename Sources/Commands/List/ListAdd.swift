@@ -6,6 +6,7 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
     case auto
     case hosts
     case domains
+    case ip
 }
 
 /// `webtun list add`
