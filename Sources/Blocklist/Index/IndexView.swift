@@ -135,12 +135,12 @@ struct IndexView: @unchecked Sendable {
         return at == count
     }
 
-    /// Where the name of an ordinal comes from; nil when its rule is exact and does not apply.
+    /// Where the name of an ordinal comes from; nil when its rule is exact or below and does not apply.
     private func hit(_ ordinal: Int, _ whole: Bool) -> Hit? {
         let bit = UInt64(ordinal) * sourceBits
         let word = unsafe (sources + Int(bit >> 3)).loadUnaligned(as: UInt64.self)
         let hit = origin(word >> (bit & 7) & (1 << sourceBits - 1))
-        return hit.kind.contains(.exact) && !whole ? nil : hit
+        return hit.kind.contains(whole ? .below : .exact) ? nil : hit
     }
 
     /// Different prefixes of the lists.

@@ -36,7 +36,7 @@ extension BlocklistStore {
     /// Says what a policy decides about a flow and why.
     public func explain(_ question: FlowQuestion, in policy: PolicySnapshot) throws -> FlowExplanation {
         let wire = try question.name.map { try DomainName($0).wire } ?? []
-        let verdict = policy.flowVerdict(
+        let verdict = unsafe policy.flowVerdict(
             remote: question.remote, port: question.port, proto: question.proto, name: wire.span.bytes,
             owner: question.owner, isNameFinal: true)
         var explanation = FlowExplanation(question: question, verdict: verdict)

@@ -36,7 +36,7 @@ struct BypassOn: ParsableCommand {
               webtun bypass on --resolvers blocklists/resolvers.bypass
             """)
 
-    static let defaultFile = Configuration.Lists().starter + "/" + BlocklistStore.resolverFile
+    static let defaultFile = Configuration().lists.starter + "/" + BlocklistStore.resolverFile
 
     @Option(
         name: .customLong("resolvers"), help: ArgumentHelp("A file of resolver data.", valueName: "file"),

@@ -7,6 +7,9 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
     case hosts
     case domains
     case ip
+    case adblock
+    case dnsmasq
+    case unbound
 }
 
 /// `webtun list add`

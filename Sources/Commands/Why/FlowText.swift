@@ -1,4 +1,5 @@
 import Blocklist
+import Wire
 
 /// A verdict on a flow in words.
 enum FlowText {
