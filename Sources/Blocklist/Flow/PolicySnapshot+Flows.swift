@@ -65,6 +65,6 @@ extension FlowVerdict {
         self.init(
             action: verdict.action == .block ? .drop : .allow,
             reason: verdict.list == 0 ? .rule : verdict.list == Verdict.bypass ? .bypass : .list, list: verdict.list,
-            rule: verdict.rule)
+            rule: verdict.rule, match: verdict.match, labels: verdict.labels)
     }
 }
