@@ -159,6 +159,7 @@ final class Session: Sendable {
             group.addTask { await control.run() }
             group.addTask { try await self.followCapture(engine) }
             group.addTask { try await self.followPolicy(engine) }
+            group.addTask { try await self.followSubscriptions() }
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
         }
