@@ -15,6 +15,8 @@ public protocol Capture: AnyObject, Sendable {
     var counters: CaptureCounters { get }
     /// Which link an address belongs to.
     var addresses: AddressBook { get }
+    /// Which sockets of this machine flows are from; nil where the capture does not see it.
+    var flowSockets: FlowSockets? { get }
 }
 
 /// What is captured at this moment, as the kernel says.

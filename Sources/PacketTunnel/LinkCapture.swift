@@ -11,6 +11,7 @@ public final class LinkCapture: Capture {
     private let selection: LinkSelection
     private let programs: LinkPrograms
     public let addresses = AddressBook()
+    public var flowSockets: FlowSockets? { programs.flows }
 
     private struct Attached {
         var hasEther: Bool

@@ -29,6 +29,7 @@ final class LinkPrograms: @unchecked Sendable {
     }
 
     private let object: OpaquePointer
+    let flows: FlowSockets
 
     /// Loads the programs for a TUN. `mark`: packets that carry it pass.
     init(tun: UInt32, mark: UInt32) throws(CaptureError) {
@@ -38,20 +39,24 @@ final class LinkPrograms: @unchecked Sendable {
         guard let object = unsafe bpf_object__open_mem(bytes, size, nil) else {
             throw .programRefused("\(Errno.current())", log: "")
         }
-        unsafe self.object = unsafe object
-        do {
-            try configure(capture_config(tun: tun, mark: mark, reserved: (0, 0)))
+        do throws(CaptureError) {
+            let seed = UInt64.random(in: .min ... .max)
+            try unsafe LinkPrograms.load(object, capture_config(tun: tun, mark: mark, reserved: (0, 0)), seed: seed)
+            flows = try CaptureError.unified { try unsafe FlowSockets(object, seed: seed) }
         } catch {
             unsafe bpf_object__close(object)
             throw error
         }
+        unsafe self.object = unsafe object
     }
 
     deinit {
         unsafe bpf_object__close(object)
     }
 
-    private func configure(_ config: capture_config) throws(CaptureError) {
+    private static func load(
+        _ object: OpaquePointer, _ config: capture_config, seed: UInt64
+    ) throws(CaptureError) {
         var log = [CChar](repeating: 0, count: 1 << 16)
         // libbpf 1.1 does not know the type of a section named "tc" before it has tried to load it.
         var program = unsafe bpf_object__next_program(object, nil)
@@ -63,7 +68,9 @@ final class LinkPrograms: @unchecked Sendable {
         let set = unsafe withUnsafePointer(to: config) {
             unsafe bpf_map__set_initial_value(map, $0, MemoryLayout<capture_config>.size)
         }
-        guard set == 0 else { throw .programRefused("no configuration in them: \(Errno(-set))", log: "") }
+        guard set == 0, unsafe FlowSockets.setSeed(seed, of: object) == 0 else {
+            throw .programRefused("no configuration in them: \(Errno(-set))", log: "")
+        }
         let loaded = unsafe log.withUnsafeMutableBufferPointer { room in
             var current = unsafe bpf_object__next_program(object, nil)
             while let program = unsafe current {
