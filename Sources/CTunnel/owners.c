@@ -90,11 +90,7 @@ int ctunnel_sock_find(int diag, const struct ctunnel_tuple *tuple, uint32_t *uid
             .sdiag_family = tuple->ipv6 ? AF_INET6 : AF_INET,
             .sdiag_protocol = tuple->protocol,
             .idiag_states = ~0u,
-            .id = {
-                .idiag_sport = tuple->source_port,
-                .idiag_dport = tuple->destination_port,
-                .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE},
-            },
+            .id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE},
         },
     };
     union {
@@ -108,8 +104,18 @@ int ctunnel_sock_find(int diag, const struct ctunnel_tuple *tuple, uint32_t *uid
         ask.request.id.idiag_cookie[0] = (uint32_t)tuple->cookie;
         ask.request.id.idiag_cookie[1] = (uint32_t)(tuple->cookie >> 32);
     }
-    memcpy(ask.request.id.idiag_src, tuple->source, 16);
-    memcpy(ask.request.id.idiag_dst, tuple->destination, 16);
+    if (tuple->protocol == IPPROTO_TCP) {
+        ask.request.id.idiag_sport = tuple->source_port;
+        ask.request.id.idiag_dport = tuple->destination_port;
+        memcpy(ask.request.id.idiag_src, tuple->source, 16);
+        memcpy(ask.request.id.idiag_dst, tuple->destination, 16);
+    } else {
+        /* For UDP the kernel takes the ends the other way round (udp_dump_one of net/ipv4/udp_diag.c). */
+        ask.request.id.idiag_sport = tuple->destination_port;
+        ask.request.id.idiag_dport = tuple->source_port;
+        memcpy(ask.request.id.idiag_src, tuple->destination, 16);
+        memcpy(ask.request.id.idiag_dst, tuple->source, 16);
+    }
     ask.header.nlmsg_seq = __atomic_add_fetch(&sequence, 1, __ATOMIC_RELAXED);
     if (send(diag, &ask, sizeof ask, 0) < 0)
         return -errno;

@@ -16,7 +16,7 @@ struct OwnersTests {
     func shortLived(backEnd: CaptureRequest.BackEnd, uid: Int) throws {
         let cgroup = try TestCgroup()
         let dig = try Program.path("dig")
-        let python = try Program.path("python3")
+        let python = try Program.path("/usr/bin/python3")
         let sender = #"""
             import socket
             s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -31,7 +31,7 @@ struct OwnersTests {
                 ("dig +tries=1 +time=1 @2001:db8:1::1 a.example", dig, 17),
                 ("dig +tries=1 +time=1 +tcp @198.51.100.1 a.example", dig, 6),
                 ("dig +tries=1 +time=1 +tcp @2001:db8:1::1 a.example", dig, 6),
-                ("python3 -c '\(sender)'", python, 17),
+                ("/usr/bin/python3 -c '\(sender)'", python, 17),
             ] {
                 let program = try Program(command, namespace: hosts.app, cgroup: cgroup, uid: uid)
                 #expect(peer.answer(1) == 1, "\(command)")
@@ -78,7 +78,7 @@ struct OwnersTests {
             var lookup = owners.lookup()
             func ask(_ text: String) throws -> (Owner, Program, [Int32]) {
                 let program = try Program(
-                    "python3 -c '\(text)'", namespace: hosts.app, cgroup: cgroup)
+                    "/usr/bin/python3 -c '\(text)'", namespace: hosts.app, cgroup: cgroup)
                 #expect(peer.answer(1) == 1)
                 let said = program.end()
                 return (
@@ -157,7 +157,7 @@ struct OwnersTests {
     @Test("looks sockets up that the hooks have not seen", arguments: backEnds, [true, false])
     func lookedUp(backEnd: CaptureRequest.BackEnd, hooks: Bool) throws {
         let cgroup = try TestCgroup()
-        let python = try Program.path("python3")
+        let python = try Program.path("/usr/bin/python3")
         try Scene.run(backEnd) { peer, capture, hosts in
             let stdin = Pipe()
             let text = #"""
@@ -167,8 +167,8 @@ struct OwnersTests {
                 print("ready", flush=True); sys.stdin.readline(); s.send(b"query"); sys.stdin.readline()
                 """#
             let program = try Program(
-                "python3 -c '\(text)'", namespace: hosts.app, cgroup: cgroup, uid: 33, stdin: stdin)
-            try #require(Scene.wait { SocketFinderTests.hasSocket(program.pid) })
+                "/usr/bin/python3 -c '\(text)'", namespace: hosts.app, cgroup: cgroup, uid: 33, stdin: stdin)
+            try program.waitFor("ready")
             let owners = try Owners(
                 hooks ? .path(cgroup.path) : .none, capture: capture, tun: peer.tun.ifindex)
             #expect((owners.problem == nil) == hooks)
@@ -201,7 +201,7 @@ struct OwnersTests {
     @Test("does not take this machine's sockets for those of containers", arguments: [true, false], backEnds)
     func containers(served: Bool, backEnd: CaptureRequest.BackEnd) throws {
         let cgroup = try TestCgroup()
-        let prepare = served ? Scene.container : Scene.container + Scene.masquerade
+        let prepare = served ? Scene.container : Scene.container + "\n" + Scene.masquerade
         try Scene.run(backEnd, prepare: prepare, { if served { $0.serve = ["c*"] } }) { peer, capture, hosts in
             let owners = try Owners(.path(cgroup.path), capture: capture, tun: peer.tun.ifindex)
             var lookup = owners.lookup()
@@ -269,16 +269,6 @@ struct OwnersTests {
 
 @Suite("SocketFinder")
 struct SocketFinderTests {
-    /// Whether the process has a socket open.
-    static func hasSocket(_ pid: Int32) -> Bool {
-        let folder = "/proc/\(pid)/fd"
-        let entries = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return entries.contains {
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)"))?.hasPrefix("socket:")
-                == true
-        }
-    }
-
     @Test("finds the mount of version 2 in the words of proc_pid_mountinfo(5)")
     func mountinfo() {
         let hybrid = """

@@ -1,7 +1,8 @@
 import Foundation
 import Kernel
-import PacketTunnel
 import Wire
+
+@testable import PacketTunnel
 
 /// A cgroup of the test's own, below the root of version 2: hooks on it see nothing else of this machine.
 final class TestCgroup: Sendable {
@@ -45,6 +46,12 @@ final class Program {
     }
 
     var pid: Int32 { process.processIdentifier }
+
+    /// Waits until it has said something; throws when that is not `text`.
+    func waitFor(_ text: String) throws {
+        let said = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        guard said.contains(text) else { throw Lab.Failure(description: "no \(text) but: \(said)") }
+    }
 
     /// Waits for its end and returns what it said.
     func end() -> String {
