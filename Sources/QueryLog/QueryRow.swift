@@ -79,6 +79,8 @@ public struct QueryRow: Sendable, Equatable {
         case failed
         /// Too many queries were waiting.
         case overload
+        /// The name is of a resolver that would go around the filter, or asks whether one may be used.
+        case bypass
     }
 
     /// What validation said (RFC 4033 section 5).
