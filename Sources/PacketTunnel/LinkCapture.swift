@@ -8,7 +8,6 @@ import Synchronization
 /// Any thread. The links are those of the network namespace of the thread that calls `attach`.
 public final class LinkCapture: Capture {
     private let tun: (name: String, ifindex: UInt32)
-    private let selection: LinkSelection
     private let programs: LinkPrograms
     public let addresses = AddressBook()
 
@@ -26,9 +25,10 @@ public final class LinkCapture: Capture {
         var follower: LinkFollower?
         /// Why the links could not be looked at.
         var problem: String?
+        var selection: LinkSelection
     }
 
-    private let current = Mutex(State())
+    private let current: Mutex<State>
 
     /// Undoes what an earlier webtun left, and loads the programs; captures nothing yet.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
@@ -38,7 +38,7 @@ public final class LinkCapture: Capture {
             try Journal(state: request.state).undo(&netlink)
         }
         self.tun = (tun.name, tun.ifindex)
-        selection = LinkSelection(request)
+        current = Mutex(State(selection: LinkSelection(request)))
         programs = try LinkPrograms(tun: tun.ifindex, mark: request.mark)
     }
 
@@ -83,6 +83,14 @@ public final class LinkCapture: Capture {
         }
     }
 
+    public func select(links: [String], serve: [String]) {
+        current.withLock {
+            $0.selection.links = links
+            $0.selection.serve = serve
+        }
+        refresh()
+    }
+
     /// Looks at the links anew.
     private func refresh() {
         current.withLock { state in
@@ -100,6 +108,7 @@ public final class LinkCapture: Capture {
     private func reconcile(_ state: inout State) throws {
         var netlink = try NetlinkSocket()
         let table = try LinkTable(&netlink)
+        let selection = state.selection
         var links: [UInt32: Attached] = [:]
         for link in table.links {
             let served = selection.serves(link)
@@ -145,7 +154,7 @@ public final class LinkCapture: Capture {
             var problem = state.problem
             if state.back?.ifindex != tun.ifindex { problem = "the capture is not attached to \(tun.name)" }
             return CaptureState(
-                backEnd: .link, links: links, missing: selection.missing(in: state.table), problem: problem)
+                backEnd: .link, links: links, missing: state.selection.missing(in: state.table), problem: problem)
         }
     }
 

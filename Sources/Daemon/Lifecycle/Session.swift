@@ -126,11 +126,12 @@ final class Session: Sendable {
         let request = configuration.captureRequest(state: options.state)
         let tunnel = try TunDevice(request)
         let capture = try request.capture(tunnel)
-        let settings = configuration.loopSettings(servers: state.withLock { $0.upstreams })
+        let book = SettingsBook(configuration.engineSettings)
+        let settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
         let loop = try PacketLoop(
             tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: capture.addresses)
         loop.start()
-        let engine = RunningEngine(capture: capture, loop: loop, ring: ring, writer: writer)
+        let engine = RunningEngine(capture: capture, loop: loop, settings: book, ring: ring, writer: writer)
         do {
             try await body(engine)
         } catch {
@@ -195,6 +196,7 @@ final class Session: Sendable {
 struct RunningEngine: Sendable {
     let capture: any Capture
     let loop: PacketLoop
+    let settings: SettingsBook
     let ring: QueryRing?
     let writer: QueryLogWriter?
 }

@@ -4,7 +4,7 @@
 /// given back to the file system. One thread, between the writer's transactions.
 final class Retention {
     private let connection: Connection
-    private let limits: QueryLogLimits
+    var limits: QueryLogLimits
     private let epochRows: Int64
     /// Names and answers below this epoch are gone; where the sweep stands, in ids of either table.
     private var sweptEpoch: Int64 = 0

@@ -7,7 +7,7 @@ internal import Wire
 final class WriterSession {
     private let path: String
     private let labels: LogLabels
-    private let options: QueryLogWriter.Options
+    private var options: QueryLogWriter.Options
     private var store: RowStore?
     private var retention: Retention?
     /// `CLOCK_MONOTONIC` nanoseconds from which retention has work again.
@@ -23,6 +23,13 @@ final class WriterSession {
         self.path = path
         self.labels = labels
         self.options = options
+    }
+
+    /// Keeps to other limits, from the next maintenance on, which is soon.
+    func use(_ limits: QueryLogLimits) {
+        options.limits = limits
+        retention?.limits = limits
+        nextMaintenance = 0
     }
 
     func open() throws(QueryLogError) {
