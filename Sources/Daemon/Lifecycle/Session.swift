@@ -30,7 +30,7 @@ final class Session: Sendable {
     }
 
     /// Who finds problems.
-    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, log, manager }
+    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, streams, log, manager }
 
     let state: Mutex<State>
     let started = Clock.monotonic()
@@ -162,6 +162,7 @@ final class Session: Sendable {
             group.addTask { try await self.followPolicy(engine) }
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
+            group.addTask { try await self.probeStreams(engine) }
         }
         try Task.checkCancellation()
     }
