@@ -1,5 +1,6 @@
 import ArgumentParser
 import Blocklist
+import DNSProxy
 
 /// `webtun why`
 struct Why: ParsableCommand {
@@ -7,10 +8,12 @@ struct Why: ParsableCommand {
         abstract: "Tell what is decided about a name, and by what.",
         discussion: """
             Answers from the lists and rules, whether webtun runs or not. The exit status is 3 when the name is blocked,
-            0 when it is allowed or forwarded.
+            0 when it is allowed or forwarded. The answer is the one that a query of the type would get now; when webtun
+            is paused, nobody is blocked, whatever the verdict.
 
             Examples:
               webtun why ads.example
+              webtun why ads.example --type HTTPS
               webtun why bücher.example --json
             """)
 
@@ -18,15 +21,13 @@ struct Why: ParsableCommand {
     var name: String
     @Option(
         name: .customLong("type"),
-        help: ArgumentHelp("The query's type; rules hold for every type.", valueName: "type"))
-    var type: String?
+        help: ArgumentHelp("The query's type: the verdict holds for all, the answer differs.", valueName: "type"))
+    var type = "A"
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard let type else { return }
-        let letters = type.uppercased().utf8.allSatisfy { $0 &- 0x41 < 26 || $0 &- 0x30 < 10 || $0 == 0x2D }
-        guard !type.isEmpty, type.utf8.count <= 16, letters else {
+        guard (try? QueryMessage.compose(name: ".", type: type, id: 0)) != nil else {
             throw ValidationError("'\(type)' is no query type; write A, AAAA, HTTPS or TYPE65")
         }
     }
@@ -36,24 +37,28 @@ struct Why: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
         let explanation = try store.explain(name, in: policy)
-        print(output.json ? Why.json(explanation).description : Why.text(explanation, style: .output))
+        let answer = try WhyAnswer(
+            name, type: type, policy, status: WhyAnswer.status(state: global.stateDirectory))
+        print(
+            output.json ? Why.json(explanation, answer).description : Why.text(explanation, answer, style: .output))
         if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation) -> JSONValue {
+    static func json(_ explanation: Explanation, _ answer: WhyAnswer) -> JSONValue {
         let verdict = explanation.verdict
-        return .object([
-            ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
-            ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
-            ("line", .optional(explanation.line)),
-            ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
-            ("matched", .optional(explanation.matched)),
-            ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
-            ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
-        ])
+        return .object(
+            [
+                ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+                ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
+                ("line", .optional(explanation.line)),
+                ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
+                ("matched", .optional(explanation.matched)),
+                ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
+                ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
+            ] + answer.json)
     }
 
-    static func text(_ explanation: Explanation, style: Style) -> String {
+    static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
         let verdict = explanation.verdict
         let (word, ink): (String, Style.Ink) =
             switch verdict.action {
@@ -82,6 +87,7 @@ struct Why: ParsableCommand {
         case .regex: fact("match", "the regular expression is found in the name")
         }
         if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
+        for (name, value) in answer.facts { fact(name, value) }
         return lines.joined(separator: "\n")
     }
 }

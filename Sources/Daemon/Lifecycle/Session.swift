@@ -49,7 +49,7 @@ final class Session: Sendable {
         let policy = try await openLists()
         state.withLock { $0.policy = policy }
         try Task.checkCancellation()
-        findUpstreams()
+        try findUpstreams()
         try await withLog { ring, writer in
             try await self.withEngine(policy, ring, writer) { engine in
                 let control = try self.control(engine)
