@@ -22,7 +22,17 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var upstreams: [String]
     /// Microseconds since 1970 in UTC; -1: until resumed; nil: not paused.
     public var pausedUntil: Int64?
+    /// What a blocked name is answered with; nil: not told.
+    public var blocking: Blocked?
     public var counters: Counters
+
+    /// The keys `dns.blocking_*` in force.
+    public struct Blocked: Codable, Sendable, Equatable {
+        public var mode: String
+        /// Seconds.
+        public var ttl: UInt32
+        public var addresses: [String]
+    }
 
     /// All since the start.
     public struct Counters: Codable, Sendable, Equatable {

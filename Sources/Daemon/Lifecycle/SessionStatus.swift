@@ -1,10 +1,12 @@
 import Blocklist
+import DNSProxy
 import Glibc
 import Kernel
 import Logging
 import PacketTunnel
 import QueryLog
 import Synchronization
+import Wire
 
 /// What the session tells of itself. It asks the kernel and the packet thread at that moment and believes no memory.
 extension Session {
@@ -31,6 +33,9 @@ extension Session {
                 status.problems.append(problem)
             }
         }
+        let blocking = engine.settings.settings.blocking
+        status.blocking = .init(
+            mode: blocking.mode.rawValue, ttl: blocking.ttl, addresses: blocking.addresses.map(\.description))
         status.counters.queries = UInt64(counters.queries)
         status.counters.blocked = UInt64(counters.blocked)
         status.counters.cached = UInt64(counters.cached)
