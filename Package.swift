@@ -64,7 +64,7 @@ let package = Package(
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
-        room("ContentFilter", ["Wire"]),
+        room("ContentFilter", ["Blocklist", "Kernel", "Wire"]),
         room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
@@ -81,7 +81,7 @@ let package = Package(
             ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
-        tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
+        tests("ContentFilterTests", ["ContentFilter", "Blocklist", "Kernel", "Wire", "CAllocations", "TestPackets"]),
         tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
