@@ -7,6 +7,7 @@ public final class PolicySnapshot: Sendable {
     private let lists: IndexView
     private let rules: IndexView
     private let patterns: PatternSet.View
+    let flows: FlowRuleSet.View
     private let titles: [Int32: String]
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
@@ -19,13 +20,13 @@ public final class PolicySnapshot: Sendable {
 
     convenience init(store: BlocklistStore) throws {
         let image = try IndexImage(path: store.indexPath)
-        let (counters, rules) = try store.read { db in
-            (try BlocklistStore.counters(db), try BlocklistStore.rules(db))
+        let (counters, rules, flows) = try store.read { db in
+            (try BlocklistStore.counters(db), try BlocklistStore.rules(db), try BlocklistStore.flowRules(db))
         }
         guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
-        let overlay = try Overlay(rules, version: counters.rules, seed: image.header.seed)
+        let overlay = try Overlay(rules, flows: flows, version: counters.rules, seed: image.header.seed)
         self.init(index: image, overlay: overlay)
     }
 
@@ -35,11 +36,15 @@ public final class PolicySnapshot: Sendable {
         lists = index.view
         rules = overlay.image.view
         patterns = overlay.patterns.view
+        flows = overlay.flows.view
         titles = index.titles
     }
 
     /// Listed names in force: those of the lists, each counted once.
     public var names: Int { lists.names }
+
+    /// Whether a name can matter: there are rules or lists of names.
+    var judgesNames: Bool { lists.names > 0 || rules.names > 0 || patterns.count > 0 }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
