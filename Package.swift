@@ -87,7 +87,9 @@ let package = Package(
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
             "PacketTunnelTests",
-            ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
+            [
+                "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
+            ]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(

@@ -12,6 +12,12 @@ extension FlowEngine {
         generation &+= 1
     }
 
+    /// The same for what is done with flows that the policy does not speak of.
+    public mutating func adopt(_ defaults: FlowDefaults) {
+        settings.defaults = defaults
+        generation &+= 1
+    }
+
     /// Every flow is allowed until then: nanoseconds on the monotonic clock, 0 to judge again.
     public mutating func setPaused(until: UInt64) {
         pausedUntil = until
@@ -21,18 +27,18 @@ extension FlowEngine {
     // MARK: A packet of a flow
 
     mutating func judgeFlow(
-        _ bytes: RawSpan, _ packet: Packet, _ key: FlowKey, _ now: UInt64, _ owner: Owner?
+        _ bytes: RawSpan, _ packet: Packet, _ key: FlowKey, _ arrival: Arrival
     ) -> Action {
         flow = key
         let segment = packet.kind == .tcp ? Segment(bytes, packet) : nil
         if let slot = table.find(key) {
-            if !isReborn(slot, segment) { return proceed(slot, bytes, packet, segment, now) }
-            end(slot, now)
+            if !isReborn(slot, segment) { return proceed(slot, bytes, packet, segment, arrival) }
+            end(slot, arrival.now)
         } else if let segment, segment.isRST {
             // Nobody's connection is being closed: the far end may want to know.
             return .forward
         }
-        return begin(key, bytes, packet, segment, now, owner)
+        return begin(key, bytes, packet, segment, arrival)
     }
 
     /// Whether the packet begins a new flow under the key of an old one: a new connection from the same port, or one that
@@ -44,10 +50,10 @@ extension FlowEngine {
     }
 
     private mutating func begin(
-        _ key: FlowKey, _ bytes: RawSpan, _ packet: Packet, _ segment: Segment?, _ now: UInt64, _ owner: Owner?
+        _ key: FlowKey, _ bytes: RawSpan, _ packet: Packet, _ segment: Segment?, _ arrival: Arrival
     ) -> Action {
-        if owner == nil, policy.needsOwner { return .identify }
-        guard let slot = table.insert(key, phase: .peeking, now: now) else {
+        if arrival.owner == nil, policy?.needsOwner == true { return .identify }
+        guard let slot = table.insert(key, phase: .peeking, now: arrival.now) else {
             // `makeRoom` was not called for too many packets: judge this one by itself.
             counters.flowsEvicted += 1
             return refuse(isAlive: false, packet)
@@ -55,14 +61,15 @@ extension FlowEngine {
         numbers += 1
         table[slot].number = numbers
         table[slot].initialSequence = segment?.sequence ?? 0
-        if let owner { table[slot].owner = owner }
-        return proceed(slot, bytes, packet, segment, now)
+        if let owner = arrival.owner { table[slot].owner = owner }
+        return proceed(slot, bytes, packet, segment, arrival)
     }
 
     /// A packet of a flow in the table.
     private mutating func proceed(
-        _ slot: Int, _ bytes: RawSpan, _ packet: Packet, _ segment: Segment?, _ now: UInt64
+        _ slot: Int, _ bytes: RawSpan, _ packet: Packet, _ segment: Segment?, _ arrival: Arrival
     ) -> Action {
+        let now = arrival.now
         let byteCount = UInt64(packet.end)
         defer {
             table[slot].packets += 1
@@ -73,7 +80,7 @@ extension FlowEngine {
             decideFinally(slot, now, .none)
             phase = table.phase(slot)
         } else if phase == .peeking {
-            phase = peek(slot, bytes, packet, segment, now)
+            phase = peek(slot, bytes, packet, arrival)
         }
         switch phase {
         case .dropped:
@@ -101,7 +108,7 @@ extension FlowEngine {
     private static let patience: UInt64 = 10_000_000
 
     private func refuse(isAlive: Bool, _ packet: Packet) -> Action {
-        if settings.isSilent { return .drop(.policy) }
+        if settings.defaults.isSilent { return .drop(.policy) }
         return isAlive && packet.kind == .tcp ? .cut : .reject
     }
 
@@ -111,6 +118,7 @@ extension FlowEngine {
     ///
     /// - Parameter otherwise: the reason when nothing in the policy speaks of it.
     func verdict(_ slot: Int, isNameFinal: Bool) -> FlowVerdict {
+        guard let policy else { return .none }
         let key = table[slot].key
         return unsafe policy.flowVerdict(
             remote: key.destination, port: key.destinationPort, proto: key.proto,
@@ -129,7 +137,7 @@ extension FlowEngine {
     /// Gives the flow its verdict. With the reason `none` the default decides.
     mutating func settle(_ slot: Int, _ verdict: FlowVerdict, _ otherwise: FlowReason, _ now: UInt64) {
         let isDefault = verdict.reason == .none && otherwise != .paused
-        let drops = isDefault ? settings.dropsByDefault : verdict.action == .drop
+        let drops = isDefault ? settings.defaults.drops : verdict.action == .drop
         let isFirst = table[slot].generation == 0
         let isNews = isFirst || drops != (table.phase(slot) == .dropped)
         table[slot].generation = generation
@@ -146,6 +154,7 @@ extension FlowEngine {
             counters.flowsCut += 1
         }
         table[slot].handed = 0
+        closePeek(slot)
         table.touch(slot, phase: drops ? .dropped : .init(allowed: table[slot].key.proto), now: now)
     }
 

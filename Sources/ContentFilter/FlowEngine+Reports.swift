@@ -25,7 +25,7 @@ extension FlowEngine {
             event: event, number: flow.number, key: flow.key, began: flow.began, last: table.seen(slot),
             packets: flow.packets, bytes: flow.bytes, isDropped: flow.isDropped, reason: flow.reason,
             list: flow.list, rule: flow.rule, nameSource: flow.nameSource, owner: flow.owner,
-            isInKernel: flow.isInKernel)
+            patience: table.phase(slot).timeout, isInKernel: flow.isInKernel)
     }
 
     /// The name of the flow last reported, in wire form; empty when it has none.

@@ -59,7 +59,26 @@ public struct FlowEngine: ~Copyable {
         public subscript(reason: Reason) -> UInt64 { dropped[Int(reason.rawValue)] }
     }
 
-    let settings: FlowSettings
+    /// What is known of a packet besides its bytes.
+    public struct Arrival: Sendable {
+        /// Nanoseconds, monotonic.
+        public var now: UInt64
+        /// Who sent it; `FlowEngine.machine` for any address of this machine.
+        public var client: IPAddress
+        /// Bytes of payload of each datagram in a UDP super-packet; 0: it is none.
+        public var segmentSize = 0
+        /// The program that sent it; asked for by `identify`.
+        public var owner: Owner?
+
+        public init(now: UInt64, client: IPAddress, segmentSize: Int = 0, owner: Owner? = nil) {
+            self.now = now
+            self.client = client
+            self.segmentSize = segmentSize
+            self.owner = owner
+        }
+    }
+
+    var settings: FlowSettings
     public internal(set) var counters = Counters()
     /// Until when every flow is allowed, nanoseconds on the monotonic clock.
     public internal(set) var pausedUntil: UInt64 = 0
@@ -67,9 +86,13 @@ public struct FlowEngine: ~Copyable {
     public internal(set) var generation: UInt32 = 1
     /// The flow of the last packet; meaningful after `allow`, `reject` and `cut`.
     public internal(set) var flow: FlowKey
-    var policy: PolicySnapshot
+    /// `nil`: none speaks of any flow.
+    var policy: PolicySnapshot?
     var table: FlowTable
     var fragments = FragmentTable()
+    var names: AddressNames
+    var peeker: NamePeek
+    var dnsName = Name()
     /// The flow that was judged last and is still to be told of; -1: none.
     var judged = -1
     /// The flow of `nextIdle`.
@@ -79,10 +102,17 @@ public struct FlowEngine: ~Copyable {
     var room = InlineArray<256, UInt8>(repeating: 0)
     var roomUsed = 0
 
-    public init(settings: FlowSettings, policy: PolicySnapshot) {
+    /// An engine that forwards what is not for the peer addresses.
+    public init(peer4: IPAddress, peer6: IPAddress) {
+        self.init(settings: FlowSettings(mode: .forward, peer4: peer4, peer6: peer6), policy: nil)
+    }
+
+    public init(settings: FlowSettings, policy: PolicySnapshot?) {
         self.settings = settings
         self.policy = policy
         let capacity = settings.mode == .judge ? settings.capacity : 1
+        names = AddressNames(capacity: settings.mode == .judge ? settings.names : 1)
+        peeker = NamePeek(capacity: settings.mode == .judge ? 256 : 1)
         table = FlowTable(
             capacity: capacity, nameBytes: capacity * 32, seed: (.random(in: 1 ... .max), .random(in: 1 ... .max)))
         flow = FlowKey(
@@ -92,12 +122,10 @@ public struct FlowEngine: ~Copyable {
     /// - Parameters:
     ///   - bytes: the packet, from its IP header on; an answer is composed in its place.
     ///   - packet: what `Packet.parse` made of it.
-    ///   - now: nanoseconds, monotonic.
-    ///   - owner: who sent it, when the engine asked by `identify`.
     public mutating func decide(
-        _ bytes: inout MutableRawSpan, _ packet: Packet, now: UInt64, owner: Owner? = nil
+        _ bytes: inout MutableRawSpan, _ packet: Packet, _ arrival: Arrival
     ) -> Action {
-        let action = judge(&bytes, packet, now, owner)
+        let action = judge(&bytes, packet, arrival)
         switch action {
         case .forward, .allow: counters.forwarded += 1
         case .reply: counters.replied += 1
@@ -109,7 +137,7 @@ public struct FlowEngine: ~Copyable {
     }
 
     private mutating func judge(
-        _ bytes: inout MutableRawSpan, _ packet: Packet, _ now: UInt64, _ owner: Owner?
+        _ bytes: inout MutableRawSpan, _ packet: Packet, _ arrival: Arrival
     ) -> Action {
         if packet.kind == .malformed { return .drop(.malformed) }
         if packet.destination == (packet.isIPv6 ? settings.peer6 : settings.peer4) { return answer(&bytes, packet) }
@@ -117,10 +145,10 @@ public struct FlowEngine: ~Copyable {
         switch (packet.kind, settings.mode) {
         case (.fragment, .forward): return .drop(.fragment)
         case (_, .forward): return .forward
-        case (.fragment, .judge): return judgeFragment(bytes.bytes, packet, now, owner)
+        case (.fragment, .judge): return judgeFragment(bytes.bytes, packet, arrival)
         // Errors belong to the flow that they quote; without them path MTU discovery fails (RFC 4890 section 4.3.1).
         case (.icmp, .judge) where Unreachable.isError(bytes.bytes, packet): return .forward
-        case (_, .judge): return judgeFlow(bytes.bytes, packet, FlowKey(bytes.bytes, packet), now, owner)
+        case (_, .judge): return judgeFlow(bytes.bytes, packet, FlowKey(bytes.bytes, packet), arrival)
         }
     }
 
@@ -140,22 +168,23 @@ public struct FlowEngine: ~Copyable {
     /// The first fragment has the ports and stands for the packet: without it the others cannot be put together, so they
     /// pass unless it is known to have been dropped, or the policy forbids their address.
     private mutating func judgeFragment(
-        _ bytes: RawSpan, _ packet: Packet, _ now: UInt64, _ owner: Owner?
+        _ bytes: RawSpan, _ packet: Packet, _ arrival: Arrival
     ) -> Action {
+        let now = arrival.now
         let fragment = Fragment(bytes, packet)
         guard fragment.isFirst else {
             if fragments.holds(packet, fragment, now: now) { return .drop(.fragment) }
-            let verdict = policy.flowVerdict(
-                remote: packet.destination, port: 0, proto: packet.proto, name: RawSpan(), owner: owner ?? .unknown,
+            let verdict = policy?.flowVerdict(
+                remote: packet.destination, port: 0, proto: packet.proto, name: RawSpan(), owner: .unknown,
                 isNameFinal: true)
-            return verdict.action == .drop && now >= pausedUntil ? .drop(.fragment) : .forward
+            return verdict?.action == .drop && now >= pausedUntil ? .drop(.fragment) : .forward
         }
         var action = Action.drop(.fragment)
         if fragment.destinationPort != 53 {
             var key = FlowKey(bytes, packet)
             key.sourcePort = fragment.sourcePort
             key.destinationPort = fragment.destinationPort
-            action = judgeFlow(bytes, packet, key, now, owner)
+            action = judgeFlow(bytes, packet, key, arrival)
         }
         switch action {
         case .reject, .cut, .drop: fragments.insert(packet, fragment, now: now)

@@ -1,4 +1,4 @@
-public import Blocklist
+import Blocklist
 
 /// Why a flow has the verdict that it has.
 public enum FlowReason: UInt8, CaseIterable, Sendable {
@@ -28,19 +28,4 @@ public enum FlowReason: UInt8, CaseIterable, Sendable {
         case .bypass: self = .bypass
         }
     }
-}
-
-/// Where the name of a flow comes from.
-public enum FlowNameSource: UInt8, CaseIterable, Sendable {
-    case none
-    /// An answer of DNS that was given to the client.
-    case dns
-    /// The server name of a TLS ClientHello.
-    case sni
-    /// The same when the true one is encrypted: the outer name (ECH).
-    case ech
-    /// The server name in a QUIC Initial.
-    case quic
-    /// The Host of an HTTP/1 request.
-    case http
 }

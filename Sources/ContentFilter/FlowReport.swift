@@ -25,8 +25,10 @@ public struct FlowReport: Sendable {
     /// As in `FlowVerdict`.
     public var list: Int32
     public var rule: Int32
-    public var nameSource: FlowNameSource
+    public var nameSource: NameSource?
     public var owner: Owner
+    /// Nanoseconds without a packet after which it counts as over.
+    public var patience: UInt64
     /// Whether the kernel was told to let it pass: it may know of more packets.
     public var isInKernel: Bool
 }

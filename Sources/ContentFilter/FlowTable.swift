@@ -21,14 +21,14 @@ struct Flow {
     var rule: Int32 = -1
     /// Where its name is in the pool, and how long it is; 0: it has none.
     var name: UInt32 = 0
-    /// Its place among those whose first bytes are looked at; -1: none.
-    var peek: Int32 = -1
     var nameByteCount: UInt8 = 0
-    var nameSource = FlowNameSource.none
+    var nameSource: NameSource?
     var reason = FlowReason.none
     /// A packet of it was let out.
     var isAlive = false
     var isDropped = false
+    /// While its first bytes are looked at.
+    var ticket: PeekTicket?
     /// It was alive when it was dropped.
     var isCut = false
     /// The kernel was told to let it pass.

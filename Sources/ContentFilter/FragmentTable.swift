@@ -4,7 +4,7 @@ import Wire
 ///
 /// One thread. Nothing allocates; a new packet takes the place of an older one with the same place in the table.
 struct FragmentTable {
-    private struct Entry {
+    struct Entry {
         var source = IPAddress(v4: 0)
         var destination = IPAddress(v4: 0)
         var identification: UInt32 = 0

@@ -7,7 +7,7 @@ import Wire
 struct NamePool: ~Copyable {
     static let pieceBytes = 28
 
-    private struct Piece {
+    struct Piece {
         var bytes: InlineArray<28, UInt8>
         /// The next piece of the name, or of the free ones; 0: none.
         var next: UInt32

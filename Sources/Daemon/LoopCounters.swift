@@ -16,6 +16,12 @@ public struct LoopCounters: Sendable, Equatable {
     public var dropped = 0
     /// Packets that are no DNS, passed on unchanged.
     public var passed = 0
+    /// Packets of dropped flows, each answered by a reset or an ICMP error.
+    public var rejected = 0
+    /// Flows that are alive, and flows since the start by their verdict.
+    public var flows = 0
+    public var flowsAllowed = 0
+    public var flowsDropped = 0
     /// Queries over TCP.
     public var streamed = 0
     /// Writes to the TUN that the kernel refused.
@@ -40,6 +46,10 @@ final class PublishedCounters: Sendable {
     private let refused = Atomic<Int>(0)
     private let dropped = Atomic<Int>(0)
     private let passed = Atomic<Int>(0)
+    private let rejected = Atomic<Int>(0)
+    private let flows = Atomic<Int>(0)
+    private let flowsAllowed = Atomic<Int>(0)
+    private let flowsDropped = Atomic<Int>(0)
     private let streamed = Atomic<Int>(0)
     private let writeErrors = Atomic<Int>(0)
     private let cacheEntries = Atomic<Int>(0)
@@ -56,6 +66,10 @@ final class PublishedCounters: Sendable {
         refused.store(counters.refused, ordering: .relaxed)
         dropped.store(counters.dropped, ordering: .relaxed)
         passed.store(counters.passed, ordering: .relaxed)
+        rejected.store(counters.rejected, ordering: .relaxed)
+        flows.store(counters.flows, ordering: .relaxed)
+        flowsAllowed.store(counters.flowsAllowed, ordering: .relaxed)
+        flowsDropped.store(counters.flowsDropped, ordering: .relaxed)
         streamed.store(counters.streamed, ordering: .relaxed)
         writeErrors.store(counters.writeErrors, ordering: .relaxed)
         cacheEntries.store(counters.cacheEntries, ordering: .relaxed)
@@ -74,6 +88,10 @@ final class PublishedCounters: Sendable {
         counters.refused = refused.load(ordering: .relaxed)
         counters.dropped = dropped.load(ordering: .relaxed)
         counters.passed = passed.load(ordering: .relaxed)
+        counters.rejected = rejected.load(ordering: .relaxed)
+        counters.flows = flows.load(ordering: .relaxed)
+        counters.flowsAllowed = flowsAllowed.load(ordering: .relaxed)
+        counters.flowsDropped = flowsDropped.load(ordering: .relaxed)
         counters.streamed = streamed.load(ordering: .relaxed)
         counters.writeErrors = writeErrors.load(ordering: .relaxed)
         counters.cacheEntries = cacheEntries.load(ordering: .relaxed)

@@ -161,22 +161,30 @@ extension PacketPath {
 
     /// Sends the answer that stands in the output buffer to whoever asked.
     private mutating func send(_ answer: Answer, to origin: Origin) {
+        learn(answer, origin)
         if origin.isStream {
             let message = unsafe messageRoom(isIPv6: true)
             server.reply(
                 StreamToken(origin.stream), message.bytes.extracting(first: answer.byteCount), poller: poller)
             return
         }
-        var frame = unsafe PacketPath.room(output)
-        VirtioHeader.composePlain(into: &frame)
         var packet = unsafe PacketPath.room(output, from: VirtioHeader.byteCount)
         let byteCount = UDPDatagram.compose(
             &packet, from: origin.resolver, port: origin.resolverPort, to: origin.client, port: origin.clientPort,
             payloadByteCount: answer.byteCount)
-        unsafe write(output, VirtioHeader.byteCount + byteCount)
+        writeOutput(byteCount)
     }
 
     // MARK: Count and log
+
+    /// Flows to the addresses of an answer have its name.
+    private mutating func learn(_ answer: Answer, _ origin: Origin) {
+        guard learnsNames, answer.verdict.action != .block, answer.rcode == .noError else { return }
+        let message = unsafe messageRoom(isIPv6: origin.isStream || origin.client.isIPv6)
+        flows.learn(
+            client: log.client(origin.client), message.bytes.extracting(first: answer.byteCount),
+            now: Clock.monotonic())
+    }
 
     private mutating func note(_ answer: Answer, _ origin: Origin, now: UInt64) {
         counters.queries &+= 1

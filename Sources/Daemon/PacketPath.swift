@@ -36,15 +36,24 @@ struct PacketPath: ~Copyable {
     var redirect: StreamRedirect
     var server: StreamServer
     var flows: FlowEngine
+    /// The kernel's own table of flows, where it has one.
+    let map: FlowMap?
+    /// The kernel takes one of the TTL of packets that are forwarded: it is given one more before.
+    let raisesLifetime: Bool
+    /// Flows are judged, also by the names of their addresses.
+    let learnsNames: Bool
+    /// Flows that the kernel saw the end of, still to be told of.
+    var finished: [FlowEnd] = []
     var log: QueryLogging
+    var printer: PacketPrinter?
     var counters = LoopCounters()
     /// The packet read, and the packet written, each behind its virtio header.
     let input: UnsafeMutableRawBufferPointer
     let output: UnsafeMutableRawBufferPointer
 
     init(
-        tunnel: consuming TunDevice, settings: LoopSettings, policy: PolicySnapshot, ring: QueryRing?,
-        addresses: AddressBook, wakeup: CInt
+        tunnel: consuming TunDevice, capture: any Capture, settings: LoopSettings, policy: PolicySnapshot,
+        ring: QueryRing?, wakeup: CInt
     ) throws {
         // What can fail comes first.
         let poller = try Poller()
@@ -67,8 +76,12 @@ struct PacketPath: ~Copyable {
         engine = Engine(settings: settings.engine, policy: policy, slots: PacketPath.slots)
         redirect = StreamRedirect(
             listener4: listener4, peer4: settings.far4, listener6: listener6, peer6: settings.far6)
-        flows = FlowEngine(peer4: settings.far4, peer6: settings.far6)
-        log = QueryLogging(ring: ring, addresses: addresses)
+        flows = FlowEngine(settings: settings.flows, policy: policy)
+        map = capture.flows
+        learnsNames = settings.flows.mode == .judge
+        raisesLifetime = capture.lowersLifetime
+        log = QueryLogging(ring: ring, addresses: capture.addresses)
+        printer = settings.printsPackets ? PacketPrinter() : nil
         unsafe input = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
         unsafe output = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
     }
@@ -82,8 +95,9 @@ struct PacketPath: ~Copyable {
     mutating func run(wakeup: Wakeup, published: PublishedCounters, takeMail: () -> PacketLoop.Mail) {
         var stopAt = UInt64.max
         var nextSecond: UInt64 = 0
+        var isMore = false
         while true {
-            let ready = poller.wait(milliseconds: timeout(Clock.monotonic()))
+            let ready = poller.wait(milliseconds: isMore ? 0 : timeout(Clock.monotonic()))
             var now = Clock.monotonic()
             var index = 0
             while index < ready {
@@ -111,14 +125,16 @@ struct PacketPath: ~Copyable {
             var rounds = 0
             while rounds < PacketPath.rounds, answerStreams(now) || answerWaiting(now) { rounds += 1 }
             server.expire(now: now, poller: poller)
+            isMore = endFlows(now)
             if now >= nextSecond {
                 nextSecond = now + 1_000_000_000
                 redirect.expire(now: now)
                 log.synchronise(now)
             }
             publish(published)
-            if stopAt != .max, engine.waitingQueries == 0 || now >= stopAt { return }
+            if stopAt != .max, engine.waitingQueries == 0 || now >= stopAt { break }
         }
+        endAllFlows(Clock.monotonic())
     }
 
     /// Milliseconds until something is due: a retry, an idle connection, or the heartbeat.
@@ -133,12 +149,16 @@ struct PacketPath: ~Copyable {
         if let policy = mail.policy { engine.adopt(policy) }
         if let until = mail.pausedUntil { engine.pausedUntil = until }
         if let servers = mail.servers { exchange.setServers(servers, now: now, poller: poller) }
+        followFlows(mail, now)
     }
 
     private mutating func publish(_ published: PublishedCounters) {
         counters.heartbeat &+= 1
         counters.cacheEntries = engine.cachedAnswers
         counters.waiting = engine.waitingQueries
+        counters.flows = flows.liveFlows
+        counters.flowsAllowed = Int(truncatingIfNeeded: flows.counters.flowsAllowed)
+        counters.flowsDropped = Int(truncatingIfNeeded: flows.counters.flowsDropped)
         published.publish(counters)
     }
 
@@ -162,6 +182,8 @@ struct PacketPath: ~Copyable {
         let offset = VirtioHeader.byteCount
         var bytes = unsafe PacketPath.room(input, from: offset, count: byteCount - offset)
         let packet = Packet.parse(bytes.bytes)
+        printer?.begin(bytes.bytes, packet)
+        defer { printer?.end() }
         if packet.kind == .udp, packet.destinationPort == 53 {
             answerDatagram(bytes.bytes, packet, header)
         } else if packet.kind == .tcp, packet.destinationPort == 53 {
@@ -173,7 +195,7 @@ struct PacketPath: ~Copyable {
                 redirect.fromListener(
                     &bytes, packet, partialChecksum: header.needsChecksum, now: Clock.monotonic()), byteCount)
         } else {
-            passOn(flows.decide(&bytes, packet), byteCount)
+            filter(&bytes, packet, header, byteCount)
         }
     }
 
@@ -184,6 +206,13 @@ struct PacketPath: ~Copyable {
         var frame = unsafe PacketPath.room(input)
         VirtioHeader.composePlain(into: &frame)
         unsafe write(input, VirtioHeader.byteCount + packetByteCount)
+    }
+
+    /// Writes the packet that was composed in the output buffer.
+    mutating func writeOutput(_ packetByteCount: Int) {
+        var frame = unsafe PacketPath.room(output)
+        VirtioHeader.composePlain(into: &frame)
+        unsafe write(output, VirtioHeader.byteCount + packetByteCount)
     }
 
     mutating func write(_ buffer: UnsafeMutableRawBufferPointer, _ byteCount: Int) {

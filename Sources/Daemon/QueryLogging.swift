@@ -1,4 +1,5 @@
 import Blocklist
+import ContentFilter
 import DNSProxy
 import Kernel
 import PacketTunnel
@@ -32,6 +33,12 @@ struct QueryLogging {
         addresses = book.table
     }
 
+    /// Whose an address is: any of this machine's stands for all of them, that of a client for itself.
+    mutating func client(_ address: IPAddress) -> IPAddress {
+        if book.generation != generation { follow() }
+        return addresses.isOwn(address) ? FlowEngine.machine : address
+    }
+
     /// - Parameters:
     ///   - query: with the qtype that was asked.
     ///   - now: when it was answered, nanoseconds, monotonic.
@@ -58,5 +65,9 @@ struct QueryLogging {
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
         ring.push(row, qname: qname, answer: digest)
+    }
+
+    /// - Parameter record: what the kernel knows of the flow.
+    mutating func push(_ report: FlowReport, _ record: FlowRecord?, name: RawSpan) {
     }
 }
