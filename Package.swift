@@ -83,7 +83,7 @@ let package = Package(
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("ContentFilterTests", ["ContentFilter", "Blocklist", "Kernel", "Wire", "CAllocations", "TestPackets"]),
-        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
+        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
             "PacketTunnelTests",

@@ -52,7 +52,7 @@ extension FlowEngine {
     private mutating func begin(
         _ key: FlowKey, _ bytes: RawSpan, _ packet: Packet, _ segment: Segment?, _ arrival: Arrival
     ) -> Action {
-        if arrival.owner == nil, policy?.needsOwner == true { return .identify }
+        if arrival.owner == nil { return .identify }
         guard let slot = table.insert(key, phase: .peeking, now: arrival.now) else {
             // `makeRoom` was not called for too many packets: judge this one by itself.
             counters.flowsEvicted += 1

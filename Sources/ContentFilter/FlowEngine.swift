@@ -21,7 +21,7 @@ public struct FlowEngine: ~Copyable {
         case reject
         /// The same for a connection that was alive: its far end is to hear of it too.
         case cut
-        /// It is a flow's first packet, and the policy asks who began it: call `decide` again with the owner.
+        /// It is a flow's first packet: call `decide` again with who began it.
         case identify
         case drop(Reason)
     }

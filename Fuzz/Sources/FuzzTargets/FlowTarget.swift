@@ -1,4 +1,5 @@
 import ContentFilter
+import Kernel
 import Wire
 
 /// A packet that belongs to a flow of an engine that judges.
@@ -9,12 +10,12 @@ enum FlowTarget {
         var changed = bytes
         var span = changed.mutableSpan
         var room = span.mutableBytes
-        switch flows.decide(&room, packet, .init(now: now, client: packet.source)) {
+        switch flows.decide(&room, packet, .init(now: now, client: packet.source, owner: .unknown)) {
         case .forward, .allow: promise(changed == bytes && packet.kind != .malformed, "changed on its way")
         case .reply: promise(Packet.parse(changed.span.bytes).destination == packet.source, "reply to")
         case .reject, .cut: reject(bytes, packet)
         case .drop: promise(changed == bytes, "drop")
-        case .identify: promise(false, "no rule asks for an owner")
+        case .identify: promise(false, "the owner is known")
         }
         flows.makeRoom(for: 2, now: now)
         while let idle = flows.nextIdle(now: now) {

@@ -2,9 +2,6 @@ public import Kernel
 public import Wire
 
 extension PolicySnapshot {
-    /// Whether any rule speaks of programs or users, so that it matters who began a flow.
-    public var needsOwner: Bool { flows.needsOwner }
-
     /// What the policy says of a flow. Does not allocate, count references or lock; any thread.
     ///
     /// The user's flow rules come first, then what the policy says of the flow's name.

@@ -57,8 +57,8 @@ public final class PolicySnapshot: Sendable {
     /// What the policy says of a name. Does not allocate, count references or lock; any thread.
     ///
     /// User rules come first: among names the longest match wins, at the same length allow wins; then regular
-    /// expressions, allowing ones first. Then the lists: the longest match of an allow list, else the longest match of a
-    /// deny list.
+    /// expressions, allowing ones first. Then the lists: the longest match of an important entry that allows, else of one
+    /// that denies, then the same of entries that are not important.
     ///
     /// - Parameter name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches
     ///   nothing.
@@ -87,7 +87,7 @@ public final class PolicySnapshot: Sendable {
                 let hit = unsafe lists.find(value, query.text(place), query.end - place, whole: index == 0),
                 query.isPlain(from: index)
             {
-                if hit.kind.contains(.allow) { best.allow(hit, depth) } else { best.deny(hit, depth) }
+                best.list(hit, depth)
             }
             if rules.lists(depth: depth),
                 let hit = unsafe rules.find(value, query.text(place), query.end - place, whole: index == 0),
@@ -98,21 +98,32 @@ public final class PolicySnapshot: Sendable {
         }
         if let user = best.user { return user }
         if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1) { return verdict }
-        return best.allow ?? best.deny ?? .forward
+        return best.listed
     }
 
     /// The longest match of each tier so far.
     private struct Best {
         var user: Verdict?
-        var allow: Verdict?
-        var deny: Verdict?
+        private var importantAllow: Verdict?
+        private var importantDeny: Verdict?
+        private var allow: Verdict?
+        private var deny: Verdict?
 
         @inline(__always)
         mutating func user(_ hit: IndexView.Hit, _ depth: Int) { user = verdict(hit, depth) }
+
         @inline(__always)
-        mutating func allow(_ hit: IndexView.Hit, _ depth: Int) { allow = verdict(hit, depth) }
-        @inline(__always)
-        mutating func deny(_ hit: IndexView.Hit, _ depth: Int) { deny = verdict(hit, depth) }
+        mutating func list(_ hit: IndexView.Hit, _ depth: Int) {
+            let verdict = verdict(hit, depth)
+            if hit.kind.contains(.important) {
+                if hit.kind.contains(.allow) { importantAllow = verdict } else { importantDeny = verdict }
+            } else {
+                if hit.kind.contains(.allow) { allow = verdict } else { deny = verdict }
+            }
+        }
+
+        /// What the lists say.
+        var listed: Verdict { importantAllow ?? importantDeny ?? allow ?? deny ?? .forward }
 
         @inline(__always)
         private func verdict(_ hit: IndexView.Hit, _ depth: Int) -> Verdict {

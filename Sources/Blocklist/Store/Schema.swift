@@ -123,6 +123,21 @@ enum Schema {
                     CREATE TRIGGER flow_removed AFTER DELETE ON flow BEGIN UPDATE state SET rules = rules + 1; END;
                     """)
         }
+        migrator.registerMigration("formats") { database in
+            try database.execute(
+                sql: """
+                    -- suffix: stands behind the name on most lines; kinds: a bit for each entry.kind of the list
+                    ALTER TABLE list ADD COLUMN suffix TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE list ADD COLUMN kinds INTEGER NOT NULL DEFAULT 15;
+                    -- entry.kind: 1 allow, 2 exact, 4 below, 8 important
+                    DROP VIEW entries;
+                    CREATE VIEW entries AS
+                        SELECT entry.id >> 42 AS list, list.name AS list_name, entry.id >> 12 & 0x3fffffff AS line,
+                            entry.name AS name, kind & 1 AS allow, kind >> 1 & 1 AS exact, kind >> 2 & 1 AS below,
+                            kind >> 3 & 1 AS important, coalesce(text, prefix || entry.name || suffix) AS text
+                        FROM entry JOIN list ON list.id = entry.id >> 42;
+                    """)
+        }
         return migrator
     }
 }
