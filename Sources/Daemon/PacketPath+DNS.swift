@@ -1,4 +1,5 @@
 import Blocklist
+import ContentFilter
 import DNSProxy
 import Glibc
 import Kernel

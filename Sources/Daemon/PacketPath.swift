@@ -13,8 +13,8 @@ import Wire
 /// a blocked or cached answer.
 @safe
 struct PacketPath: ~Copyable {
-    /// Who owns a descriptor of the poller: the upper half of its tag.
-    enum Owner {
+    /// Whom a descriptor of the poller belongs to: the upper half of its tag.
+    enum Party {
         static let tunnel: UInt32 = 1
         static let wakeup: UInt32 = 2
         static let upstream: UInt32 = 3
@@ -58,16 +58,16 @@ struct PacketPath: ~Copyable {
         // What can fail comes first.
         let poller = try Poller()
         let exchange = try UpstreamExchange(
-            servers: settings.servers, mark: settings.mark, poller: poller, owner: Owner.upstream,
+            servers: settings.servers, mark: settings.mark, poller: poller, owner: Party.upstream,
             capacity: PacketPath.slots)
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
         let server = try StreamServer(
             listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name,
-            peers: [settings.far4, settings.far6], poller: poller, owner: Owner.stream, connections: settings.streams,
+            peers: [settings.far4, settings.far6], poller: poller, owner: Party.stream, connections: settings.streams,
             idleSeconds: settings.streamIdleSeconds)
-        try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
-        try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
+        try poller.add(tunnel.number, tag: UInt64(Party.tunnel) << 32, .read)
+        try poller.add(wakeup, tag: UInt64(Party.wakeup) << 32, .read)
 
         self.tunnel = tunnel
         self.poller = poller
@@ -104,11 +104,11 @@ struct PacketPath: ~Copyable {
                 let event = poller.event(index)
                 let place = UInt32(truncatingIfNeeded: event.tag)
                 switch UInt32(truncatingIfNeeded: event.tag >> 32) {
-                case Owner.tunnel:
+                case Party.tunnel:
                     readBatch()
-                case Owner.upstream:
+                case Party.upstream:
                     exchange.ready(index: place, event.ready, now: now, poller: poller)
-                case Owner.stream:
+                case Party.stream:
                     server.ready(index: place, event.ready, now: now, poller: poller)
                 default:
                     wakeup.clear()

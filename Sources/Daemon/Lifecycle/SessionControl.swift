@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import Logging
+import PacketTunnel
 import Synchronization
 
 /// What the control socket and SIGHUP ask for.
