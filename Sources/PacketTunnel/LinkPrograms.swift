@@ -66,13 +66,9 @@ final class LinkPrograms: @unchecked Sendable {
             throw .programRefused("\(Errno.current())", log: "")
         }
         unsafe self.object = unsafe object
-        do {
-            select(request)
-            try configure(capture_config(tun: tun, mark: request.mark, reserved: (0, 0)))
-        } catch {
-            unsafe bpf_object__close(object)
-            throw error
-        }
+        // From here on a failure ends in `deinit`.
+        select(request)
+        try configure(capture_config(tun: tun, mark: request.mark, reserved: (0, 0)))
     }
 
     deinit {

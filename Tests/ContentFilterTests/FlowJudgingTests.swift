@@ -300,6 +300,20 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         #expect(judge.engine.liveFlows == 100)
     }
 
+    /// Allocations for a packet and its reports; the first packets set up what is set up once.
+    private func pass(_ judge: inout Judge, _ packet: inout [UInt8], _ reports: inout Int, counts: Bool) -> UInt {
+        let layout = Packet.parse(packet.span.bytes)
+        var span = packet.mutableSpan
+        var bytes = span.mutableBytes
+        judge.now += 1000
+        let arrival = FlowEngine.Arrival(now: judge.now, client: FlowEngine.machine, owner: .unknown)
+        let before = allocations_of_this_thread()
+        _ = judge.engine.decide(&bytes, layout, arrival)
+        while judge.engine.nextReport().map(\.number) != nil { reports += 1 }
+        let after = allocations_of_this_thread()
+        return counts ? UInt(after - before) : 0
+    }
+
     @Test func nothingAllocates() {
         var judge = Judge(deny: ["blocked.example"], flows: [(.deny, { $0.ports = 9...9 })], capacity: 5000)
         // Each flow: SYN, a request that names it, and a few packets more.
@@ -317,17 +331,7 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         var reports = 0
         for round in 0..<3 {
             for index in packets.indices {
-                let layout = Packet.parse(packets[index].span.bytes)
-                var span = packets[index].mutableSpan
-                var bytes = span.mutableBytes
-                judge.now += 1000
-                let arrival = FlowEngine.Arrival(now: judge.now, client: FlowEngine.machine, owner: .unknown)
-                let before = allocations_of_this_thread()
-                _ = judge.engine.decide(&bytes, layout, arrival)
-                while judge.engine.nextReport().map(\.number) != nil { reports += 1 }
-                let after = allocations_of_this_thread()
-                // The first packets set up what is set up once.
-                if round > 0 || index > 30 { allocations += UInt(after - before) }
+                allocations += pass(&judge, &packets[index], &reports, counts: round > 0 || index > 30)
             }
             judge.engine.endAll(now: judge.now)
         }
