@@ -126,9 +126,10 @@ final class Session: Sendable {
         let request = configuration.captureRequest(state: options.state)
         let tunnel = try TunDevice(request)
         let capture = try request.capture(tunnel)
-        let settings = configuration.loopSettings(servers: state.withLock { $0.upstreams })
+        var settings = configuration.loopSettings(servers: state.withLock { $0.upstreams })
+        settings.printsPackets = options.printsPackets
         let loop = try PacketLoop(
-            tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: capture.addresses)
+            tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring)
         loop.start()
         let engine = RunningEngine(capture: capture, loop: loop, ring: ring, writer: writer)
         do {
@@ -161,6 +162,7 @@ final class Session: Sendable {
             group.addTask { try await self.followPolicy(engine) }
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
+            if let map = engine.capture.flows { group.addTask { try await self.followFlows(engine, map) } }
         }
         try Task.checkCancellation()
     }

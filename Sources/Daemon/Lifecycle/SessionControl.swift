@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import Logging
+import PacketTunnel
 import Synchronization
 
 /// What the control socket and SIGHUP ask for.
@@ -54,17 +55,28 @@ extension Session {
     }
 
     /// The keys that take effect while webtun runs; the others do at the next start.
-    static let reloadable: Set<String> = ["dns.upstream", "capture.fail", "lists.starter"]
+    static let reloadable: Set<String> = [
+        "dns.upstream", "capture.fail", "lists.starter", "tunnel.include", "tunnel.exclude", "flows.default", "flows.drop",
+    ]
 
     /// Reads the configuration anew. Returns what did not take effect.
-    private func reload(_ engine: RunningEngine) throws(ConfigurationError) -> [String] {
+    private func reload(_ engine: RunningEngine) throws -> [String] {
         let new = try options.configuration()
         let old = configuration
         let changed = Configuration.settings.filter { $0.value(new) != $0.value(old) }.map(\.key)
         state.withLock { state in
             state.configuration.dns.upstream = new.dns.upstream
             state.configuration.capture.fail = new.capture.fail
+            state.configuration.tunnel.include = new.tunnel.include
+            state.configuration.tunnel.exclude = new.tunnel.exclude
+            state.configuration.flows.standard = new.flows.standard
+            state.configuration.flows.drop = new.flows.drop
         }
+        if changed.contains(where: ["tunnel.include", "tunnel.exclude"].contains) {
+            try engine.capture.setPrefixes(include: new.tunnel.include, exclude: new.tunnel.exclude)
+        }
+        // Flows that are alive are judged anew, under the prefixes that hold now.
+        engine.loop.adopt(new.flows.defaults)
         if changed.contains("dns.upstream"), !new.dns.upstream.isEmpty { use(new.dns.upstream, engine) }
         return changed.filter { !Session.reloadable.contains($0) }.map { "\($0) takes effect at the next start" }
     }
