@@ -1,3 +1,4 @@
+public import ContentFilter
 public import DNSProxy
 public import Kernel
 public import Wire
@@ -20,6 +21,9 @@ public struct LoopSettings: Sendable {
     /// Connections to the listener at most, and seconds after which an idle one is closed.
     public var streams: Int
     public var streamIdleSeconds: Int
+    public var flows: FlowSettings
+    /// A line on standard output for each packet read.
+    public var printsPackets = false
 
     public init(
         engine: SettingsBook, servers: [SocketAddress], mark: UInt32, near4: IPAddress, far4: IPAddress,
@@ -35,5 +39,6 @@ public struct LoopSettings: Sendable {
         self.listenerPort = listenerPort
         self.streams = streams
         self.streamIdleSeconds = streamIdleSeconds
+        flows = FlowSettings(mode: .forward, peer4: far4, peer6: far6)
     }
 }

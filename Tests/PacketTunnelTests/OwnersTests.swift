@@ -188,9 +188,7 @@ struct OwnersTests {
             #expect(owner == wanted)
             #expect(owners.program(of: owner) == python)
             if let packet {
-                let found = owners.found(
-                    from: packet.source, packet.sourcePort, to: packet.destination, packet.destinationPort,
-                    proto: packet.proto)
+                let found = owners.found(FlowKey(packet))
                 #expect(found == wanted)
             }
             stdin.fileHandleForWriting.write(Data("\n".utf8))
@@ -236,18 +234,14 @@ struct OwnersTests {
             let program = try Program(
                 "dig +tries=1 +time=1 @198.51.100.1 a", namespace: hosts.app, cgroup: cgroup)
             #expect(peer.answer(1) == 1)
-            let packet = try #require(peer.seen.last)
+            let flow = FlowKey(try #require(peer.seen.last))
             _ = program.end()
             let rounds = 1_000_000
             var sum = 0
             let before = allocations_of_this_thread()
             let start = Clock.monotonic()
             for _ in 0..<rounds {
-                sum &+= Int(
-                    lookup.owner(
-                        from: packet.source, packet.sourcePort, to: packet.destination, packet.destinationPort,
-                        proto: packet.proto, now: start
-                    ).pid)
+                sum &+= Int(lookup.owner(of: flow, now: start).pid)
             }
             let spent = Clock.monotonic() - start
             #expect(allocations_of_this_thread() - before == 0)

@@ -15,7 +15,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#include "flows.bpf.h"
+#include "../include/capture.h"
+#include "../include/owner.h"
+
+#include "sockets.h"
 
 char _license[] SEC("license") = "GPL";
 

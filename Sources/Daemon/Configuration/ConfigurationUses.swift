@@ -1,3 +1,4 @@
+import ContentFilter
 public import DNSProxy
 import Kernel
 import PacketTunnel
@@ -17,7 +18,18 @@ extension Configuration {
         request.links = capture.links
         request.serve = capture.serve
         request.tun = tunnel.name
-        request.mtu = tunnel.mtu
+        request.mtu = tunnel.mtu == 0 ? nil : tunnel.mtu
+        request.offloads = tunnel.offloads
+        request.mode =
+            switch capture.mode {
+            case .dns: .dns
+            case .full: .full
+            }
+        request.include = tunnel.include
+        request.exclude = tunnel.exclude
+        request.excludesLocalNetworks = tunnel.excludesLocal
+        request.fastPath = flows.fastPath
+        request.flowCapacity = flows.capacity
         request.addresses.near4 = tunnel.address
         request.addresses.far4 = tunnel.peer
         request.addresses.near6 = tunnel.address6
@@ -29,10 +41,14 @@ extension Configuration {
     }
 
     func loopSettings(engine: SettingsBook, servers: [SocketAddress]) -> LoopSettings {
-        LoopSettings(
+        var settings = LoopSettings(
             engine: engine, servers: servers, mark: capture.mark, near4: tunnel.address, far4: tunnel.peer,
             near6: tunnel.address6, far6: tunnel.peer6, listenerPort: dns.listenerPort, streams: dns.tcpConnections,
             streamIdleSeconds: Int(dns.tcpIdleSeconds))
+        settings.flows.mode = capture.mode == .full ? .judge : .forward
+        settings.flows.defaults = flows.defaults
+        settings.flows.capacity = Int(flows.capacity)
+        return settings
     }
 
     /// How queries are answered.
@@ -72,6 +88,15 @@ extension Configuration {
 
 extension Configuration.Tunnel {
     var addresses: [IPAddress] { [address, peer, address6, peer6] }
+}
+
+extension Configuration.Flows {
+    var defaults: FlowDefaults {
+        var defaults = FlowDefaults()
+        defaults.drops = standard == .deny
+        defaults.isSilent = drop == .silent
+        return defaults
+    }
 }
 
 extension Configuration.Log {

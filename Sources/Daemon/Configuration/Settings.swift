@@ -19,8 +19,16 @@ extension Configuration {
         .address("tunnel.peer", \.tunnel.peer, isIPv6: false),
         .address("tunnel.address6", \.tunnel.address6, isIPv6: true),
         .address("tunnel.peer6", \.tunnel.peer6, isIPv6: true),
-        // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
-        .integer("tunnel.mtu", \.tunnel.mtu, 1280...65_535),
+        .integer("tunnel.mtu", \.tunnel.mtu, 0...65_535),
+        .flag("tunnel.offloads", \.tunnel.offloads),
+        .prefixes("tunnel.include", \.tunnel.include),
+        .prefixes("tunnel.exclude", \.tunnel.exclude),
+        .flag("tunnel.exclude_local", \.tunnel.excludesLocal),
+
+        .choice("flows.default", \.flows.standard),
+        .choice("flows.drop", \.flows.drop),
+        .integer("flows.capacity", \.flows.capacity, 1024...1_048_575),
+        .flag("flows.fast_path", \.flows.fastPath),
 
         .texts(
             "dns.upstream", \.dns.upstream, wanted: "an address with or without port, like \"192.0.2.53:53\"",
@@ -58,7 +66,7 @@ extension Configuration {
     public static let reloadable: Set<String> = [
         "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
         "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
-        "log.max_age", "log.max_bytes",
+        "flows.default", "flows.drop", "log.max_age", "log.max_bytes", "tunnel.exclude", "tunnel.include",
     ]
 
     /// Takes the values that a running webtun can follow from another configuration.
@@ -87,6 +95,10 @@ extension Configuration {
         var found: [(String, String)] = []
         if tunnel.address == tunnel.peer { found.append(("tunnel.peer", "must differ from tunnel.address")) }
         if tunnel.address6 == tunnel.peer6 { found.append(("tunnel.peer6", "must differ from tunnel.address6")) }
+        // IPv6 needs 1280 (RFC 8200, section 5).
+        if tunnel.mtu != 0 && tunnel.mtu < 1280 {
+            found.append(("tunnel.mtu", "must be 1280 to 65535, or 0 for that of the links, not \(tunnel.mtu)"))
+        }
         if dns.blockingMode == .custom && dns.blockingAddresses.isEmpty {
             found.append(("dns.blocking_mode", "\"custom\" needs dns.blocking_addresses"))
         }

@@ -47,6 +47,10 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         /// Packets that were no proper query.
         public var malformed: UInt64 = 0
         public var droppedLogRows: UInt64 = 0
+        /// Full mode: flows that are alive, and flows by their verdict.
+        public var flows: UInt64 = 0
+        public var flowsAllowed: UInt64 = 0
+        public var flowsDropped: UInt64 = 0
         /// Answers that the cache holds now.
         public var cachedAnswers: UInt64 = 0
 

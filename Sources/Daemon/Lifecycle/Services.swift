@@ -99,6 +99,14 @@ extension Session {
         }
     }
 
+    /// Finds the flows that the kernel saw the end of.
+    func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
+        try await OwnThread.repeating("webtun-flows") { pace in
+            var sweeper = FlowSweeper(map)
+            while pace.wait(milliseconds: 1000) { engine.loop.finish(sweeper.sweep()) }
+        }
+    }
+
     /// Watches that packets are answered, tells the service manager, and gives the packets back when they are not
     /// answered and the configuration wants that.
     func watch(_ engine: RunningEngine) async throws {

@@ -127,9 +127,10 @@ final class Session: Sendable {
         let tunnel = try TunDevice(request)
         let capture = try request.capture(tunnel)
         let book = SettingsBook(configuration.engineSettings)
-        let settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
+        var settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
+        settings.printsPackets = options.printsPackets
         let loop = try PacketLoop(
-            tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: capture.addresses)
+            tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring)
         loop.start()
         let engine = RunningEngine(capture: capture, loop: loop, settings: book, ring: ring, writer: writer)
         do {
@@ -163,6 +164,7 @@ final class Session: Sendable {
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
             group.addTask { try await self.probeStreams(engine) }
+            if let map = engine.capture.flows { group.addTask { try await self.followFlows(engine, map) } }
         }
         try Task.checkCancellation()
     }

@@ -57,7 +57,7 @@ extension Session {
     }
 
     /// Reads the configuration anew. Returns what did not take effect.
-    private func reload(_ engine: RunningEngine) throws(ConfigurationError) -> [String] {
+    private func reload(_ engine: RunningEngine) throws -> [String] {
         let new = try options.configuration()
         let (taken, left) = state.withLock { $0.configuration.follow(new) }
         let current = configuration
@@ -66,6 +66,11 @@ extension Session {
         if !taken.isDisjoint(with: ["capture.links", "capture.serve"]) {
             engine.capture.select(links: current.capture.links, serve: current.capture.serve)
         }
+        if !taken.isDisjoint(with: ["tunnel.include", "tunnel.exclude"]) {
+            try engine.capture.setPrefixes(include: current.tunnel.include, exclude: current.tunnel.exclude)
+        }
+        // Flows that are alive are judged anew, under the prefixes that hold now.
+        engine.loop.adopt(current.flows.defaults)
         // Without configured servers those of the machine are looked for, within a second.
         if taken.contains("dns.upstream"), !current.dns.upstream.isEmpty { use(current.dns.upstream, engine) }
         if !taken.isEmpty { logger.info("in force", metadata: ["keys": "\(taken.sorted().joined(separator: " "))"]) }

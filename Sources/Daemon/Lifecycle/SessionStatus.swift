@@ -43,6 +43,9 @@ extension Session {
         status.counters.failed = UInt64(counters.failed)
         status.counters.cachedAnswers = UInt64(counters.cacheEntries)
         status.counters.malformed = UInt64(counters.refused + counters.dropped)
+        status.counters.flows = UInt64(counters.flows)
+        status.counters.flowsAllowed = UInt64(counters.flowsAllowed)
+        status.counters.flowsDropped = UInt64(counters.flowsDropped)
         if let writer = engine.writer?.status {
             status.counters.droppedLogRows = UInt64(writer.droppedRows)
             if case .waiting(let reason) = writer.state { status.problems.append("the query log waits: \(reason)") }

@@ -28,22 +28,16 @@ public final class FlowSockets: Sendable {
         }
     }
 
-    func hash(_ tuple: FlowTuple) -> UInt64 { tuple.hash(seed: seed) }
+    func hash(_ flow: FlowKey) -> UInt64 { flow.ownerHash(seed: seed) }
 
     /// The cookie of the socket, 0 when there is none: the packet was forwarded for another machine, or the flow is so long
     /// ago that another one has taken its place. No system call, no allocation.
     func cookie(_ hash: UInt64) -> UInt64 { unsafe ctunnel_owner_flow(map.base, hash) }
 }
 
-/// The two ends of a flow, as the application's packets name them.
-struct FlowTuple: Hashable, Sendable {
-    var source: IPAddress
-    var destination: IPAddress
-    var sourcePort: UInt16
-    var destinationPort: UInt16
-    var proto: UInt8
-
-    func hash(seed: UInt64) -> UInt64 {
+extension FlowKey {
+    /// The hash of `owner.h`.
+    func ownerHash(seed: UInt64) -> UInt64 {
         owner_hash(
             seed, source.high, source.low, destination.high, destination.low,
             UInt32(sourcePort) << 16 | UInt32(destinationPort), proto)

@@ -15,8 +15,8 @@ final class OwnerFinder: Sendable {
     private static let capacity = 256
 
     private struct Request: Sendable {
-        var tuple = FlowTuple(
-            source: IPAddress(v4: 0), destination: IPAddress(v4: 0), sourcePort: 0, destinationPort: 0, proto: 0)
+        var flow = FlowKey(
+            source: IPAddress(v4: 0), sourcePort: 0, destination: IPAddress(v4: 0), destinationPort: 0, proto: 0)
         var cookie: UInt64 = 0
         var hash: UInt64 = 0
     }
@@ -69,8 +69,8 @@ final class OwnerFinder: Sendable {
     // MARK: The packets' thread
 
     /// What was found, or nobody, and the question is asked when it was not asked lately.
-    func owner(_ tuple: FlowTuple, cookie: UInt64, now: UInt64) -> Owner {
-        let hash = tuple.hash(seed: seed)
+    func owner(_ flow: FlowKey, cookie: UInt64, now: UInt64) -> Owner {
+        let hash = flow.ownerHash(seed: seed)
         if let (owner, time) = find(hash), Clock.elapsed(from: time, to: now) < OwnerFinder.freshness { return owner }
         let place = Int(truncatingIfNeeded: hash) & (OwnerFinder.capacity - 1)
         if unsafe asked[place].hash == hash,
@@ -82,7 +82,7 @@ final class OwnerFinder: Sendable {
         let waiting = head - tail.load(ordering: .acquiring)
         guard waiting < OwnerFinder.capacity else { return .unknown }
         unsafe asked[place] = (hash, now)
-        unsafe requests[head & (OwnerFinder.capacity - 1)] = Request(tuple: tuple, cookie: cookie, hash: hash)
+        unsafe requests[head & (OwnerFinder.capacity - 1)] = Request(flow: flow, cookie: cookie, hash: hash)
         self.head.store(head + 1, ordering: .sequentiallyConsistent)
         // The thread sleeps only after it has seen an empty ring.
         if waiting == 0 { wakeup.signal() }
@@ -92,7 +92,7 @@ final class OwnerFinder: Sendable {
     // MARK: Any thread
 
     /// What was found of a flow, however long ago.
-    func found(_ tuple: FlowTuple) -> Owner? { find(tuple.hash(seed: seed))?.0 }
+    func found(_ flow: FlowKey) -> Owner? { find(flow.ownerHash(seed: seed))?.0 }
 
     private func find(_ hash: UInt64) -> (Owner, UInt64)? {
         var entry = ctunnel_found()
@@ -131,7 +131,7 @@ final class OwnerFinder: Sendable {
         entry.hash = request.hash
         entry.uid = -1
         entry.pid = -1
-        if let process = job.sockets.find(request.tuple, cookie: request.cookie) {
+        if let process = job.sockets.find(request.flow, cookie: request.cookie) {
             entry.uid = process.uid
             entry.pid = process.pid
             entry.certainty = UInt32(Owner.Certainty.probable.rawValue)

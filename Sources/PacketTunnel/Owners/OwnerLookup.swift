@@ -25,27 +25,23 @@ public struct OwnerLookup: Sendable {
         self.finder = finder
     }
 
-    /// Who sent a packet with these addresses and ports (host byte order; 0 for protocols without).
+    /// Who sends the packets of a flow.
     ///
     /// Of a socket that the hooks have not seen, nothing is known at first: the question is put to a thread that looks it up,
     /// and `Owners.found` and later calls have the answer.
     ///
-    /// - Parameter now: nanoseconds on the monotonic clock.
-    public mutating func owner(
-        from source: IPAddress, _ sourcePort: UInt16, to destination: IPAddress, _ destinationPort: UInt16,
-        proto: UInt8, now: UInt64
-    ) -> Owner {
-        let tuple = FlowTuple(
-            source: source, destination: destination, sourcePort: sourcePort, destinationPort: destinationPort,
-            proto: proto)
+    /// - Parameters:
+    ///   - flow: in the direction of its first packet.
+    ///   - now: nanoseconds on the monotonic clock.
+    public mutating func owner(of flow: FlowKey, now: UInt64) -> Owner {
         var cookie: UInt64 = 0
         if let flows {
-            cookie = flows.cookie(flows.hash(tuple))
+            cookie = flows.cookie(flows.hash(flow))
             // Forwarded for another machine or container.
             if cookie == 0 { return .unknown }
             if let hooks, let owner = owner(cookie, hooks) { return owner }
         }
-        return finder.owner(tuple, cookie: cookie, now: now)
+        return finder.owner(flow, cookie: cookie, now: now)
     }
 
     /// Who used the socket with this cookie last, when the hooks have seen it.

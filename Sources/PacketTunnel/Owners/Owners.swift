@@ -64,15 +64,7 @@ public final class Owners: Sendable {
     public func lookup() -> OwnerLookup { OwnerLookup(flows: flows, hooks: hooks, finder: finder) }
 
     /// What the thread has found meanwhile of a flow whose owner was not known at once.
-    public func found(
-        from source: IPAddress, _ sourcePort: UInt16, to destination: IPAddress, _ destinationPort: UInt16,
-        proto: UInt8
-    ) -> Owner {
-        let tuple = FlowTuple(
-            source: source, destination: destination, sourcePort: sourcePort, destinationPort: destinationPort,
-            proto: proto)
-        return finder.found(tuple) ?? .unknown
-    }
+    public func found(_ flow: FlowKey) -> Owner { finder.found(flow) ?? .unknown }
 
     /// The path of an owner's program; nil when it is not known. Not for the packets' thread.
     public func program(of owner: Owner) -> String? {

@@ -29,16 +29,16 @@ struct SocketFinder: ~Copyable {
     }
 
     /// - Parameter cookie: of the socket; 0 when not known: then the one that would get the replies.
-    mutating func find(_ tuple: FlowTuple, cookie: UInt64) -> Process? {
+    mutating func find(_ flow: FlowKey, cookie: UInt64) -> Process? {
         // Without a cookie a socket bound to any address would be found for packets forwarded for others.
-        guard cookie != 0 || SocketFinder.isLocal(tuple.source) else { return nil }
+        guard cookie != 0 || SocketFinder.isLocal(flow.source) else { return nil }
         var ask = ctunnel_tuple()
-        ask.source = SocketFinder.words(tuple.source)
-        ask.destination = SocketFinder.words(tuple.destination)
-        ask.source_port = tuple.sourcePort.bigEndian
-        ask.destination_port = tuple.destinationPort.bigEndian
-        ask.ipv6 = tuple.source.isIPv6 ? 1 : 0
-        ask.`protocol` = tuple.proto
+        ask.source = SocketFinder.words(flow.source)
+        ask.destination = SocketFinder.words(flow.destination)
+        ask.source_port = flow.sourcePort.bigEndian
+        ask.destination_port = flow.destinationPort.bigEndian
+        ask.ipv6 = flow.source.isIPv6 ? 1 : 0
+        ask.`protocol` = flow.proto
         ask.cookie = cookie
         var uid: UInt32 = 0
         var inode: UInt64 = 0

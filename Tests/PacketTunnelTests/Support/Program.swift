@@ -71,8 +71,15 @@ extension OwnerLookup {
     /// The owner of a packet that was read from the TUN.
     mutating func owner(of packet: Packet?) -> Owner {
         guard let packet else { return .unknown }
-        return owner(
-            from: packet.source, packet.sourcePort, to: packet.destination, packet.destinationPort,
-            proto: packet.proto, now: Clock.monotonic())
+        return owner(of: FlowKey(packet), now: Clock.monotonic())
+    }
+}
+
+extension FlowKey {
+    /// Of a packet with ports.
+    init(_ packet: Packet) {
+        self.init(
+            source: packet.source, sourcePort: packet.sourcePort, destination: packet.destination,
+            destinationPort: packet.destinationPort, proto: packet.proto)
     }
 }

@@ -1,9 +1,6 @@
-/* The table of flows, for the program that sees packets leave. See ../include/owner.h. */
-#ifndef WEBTUN_FLOWS_BPF_H
-#define WEBTUN_FLOWS_BPF_H
-
-#include "../include/capture.h"
-#include "../include/owner.h"
+/* Which socket of this machine a flow is from, noted by the program that sees its packets leave. See ../include/owner.h. */
+#ifndef WEBTUN_SOCKETS_H
+#define WEBTUN_SOCKETS_H
 
 const volatile __u64 owner_seed[2] SEC(".rodata.owner") = {};
 
@@ -55,6 +52,23 @@ static __always_inline void note_flow6(const struct capture_key6 *key, __u64 coo
             owner_seed[0], two(key->source), two(key->source + 2), two(key->destination), two(key->destination + 2),
             ports, key->protocol),
         cookie);
+}
+
+/* The key of full mode: IPv4 addresses are mapped. */
+static __always_inline void note_mapped(const struct capture_key6 *key, __u8 family, __u64 cookie)
+{
+    if (family == 6) {
+        note_flow6(key, cookie);
+    } else {
+        struct capture_key4 four = {
+            .source = key->source[3],
+            .destination = key->destination[3],
+            .source_port = key->source_port,
+            .destination_port = key->destination_port,
+            .protocol = key->protocol,
+        };
+        note_flow4(&four, cookie);
+    }
 }
 
 #endif
