@@ -10,8 +10,9 @@ import Wire
     private func bench(_ mode: Blocking.Mode = .null, allow: [String] = []) -> Bench {
         Bench(
             TestPolicy.make(deny: [], allow: allow, isBypassOn: true),
-            EngineSettings(
-                blocking: Blocking(mode: mode, addresses: mode == .custom ? [IPAddress(v4: 0xc000_0250)] : [])))
+            SettingsBook(
+                EngineSettings(
+                    blocking: Blocking(mode: mode, addresses: mode == .custom ? [IPAddress(v4: 0xc000_0250)] : []))))
     }
 
     @Test(arguments: Blocking.Mode.allCases)
@@ -45,5 +46,59 @@ import Wire
         let bench = bench(allow: ["dns.google", "use-application-dns.net"])
         #expect(bench.action(Message.query("dns.google", .a)) == .ask)
         #expect(bench.action(Message.query("use-application-dns.net", .a)) == .ask)
+    }
+
+    // MARK: Rules for programs
+
+    private static let curl = Owner(uid: 1000, pid: 5, name: Owner.hash(of: "curl"), certainty: .exact)
+    private static let ping = Owner(uid: 1000, pid: 6, name: Owner.hash(of: "ping"), certainty: .exact)
+
+    private func forCurl(
+        _ action: UserRule.Action, _ name: String
+    ) throws -> BlocklistStore.RuleRequest {
+        .init(action, .suffix, name, owner: try RuleOwner(app: "curl", user: nil))
+    }
+
+    @Test func oneProgramIsBlockedAndAnotherIsNot() throws {
+        let bench = Bench(TestPolicy.make(deny: [], rules: [try forCurl(.deny, "games.example")]))
+        let query = Message.query("www.games.example", .a)
+        #expect(bench.action(query, owner: BypassAnswerTests.curl) == .answer)
+        #expect(bench.action(query, owner: BypassAnswerTests.ping) == .ask)
+        #expect(bench.action(query) == .ask, "nobody knows who asks")
+        bench.expectAsk(query, slot: 0, owner: BypassAnswerTests.ping)
+        bench.complete(slot: 0, Message.reply("www.games.example", .a, records: [.a(ttl: 60, 7)]))
+        #expect(try bench.nextAnswer().reason == .none)
+        #expect(bench.action(query, owner: BypassAnswerTests.ping) == .answer, "cached")
+        guard case .answer(let cached) = bench.handle(query, owner: BypassAnswerTests.ping) else { return }
+        #expect(cached.isCached)
+        guard case .answer(let blocked) = bench.handle(query, owner: BypassAnswerTests.curl) else { return }
+        #expect(blocked.verdict.action == .block && !blocked.isCached, "the cache is behind the policy")
+    }
+
+    @Test func anAnswerIsJudgedForEachOfThoseWhoWait() throws {
+        // Everybody may ask for the name, curl may not have what it leads to; ads.example is curl's alone.
+        let bench = Bench(
+            TestPolicy.make(
+                deny: ["ads.example"],
+                rules: [try forCurl(.deny, "tracker.example"), try forCurl(.allow, "ads.example")]))
+        let query = Message.query("www.example", .a)
+        bench.expectAsk(query, slot: 3, owner: BypassAnswerTests.ping)
+        bench.expectAsk(query, slot: 3, owner: BypassAnswerTests.curl)
+        bench.complete(
+            slot: 3,
+            Message.reply(
+                "www.example", .a, records: [.cname(ttl: 60, "a.tracker.example"), .a(ttl: 60, 0xc000_0205)]))
+        var verdicts: [Verdict.Action] = []
+        for _ in 0..<2 { verdicts.append(try bench.nextAnswer().verdict.action) }
+        #expect(verdicts.sorted { $0.rawValue < $1.rawValue } == [.forward, .block])
+        #expect(bench.action(query, owner: BypassAnswerTests.curl) == .ask, "the chain is judged anew")
+
+        let ads = Message.query("ads.example", .a)
+        #expect(bench.action(ads, owner: BypassAnswerTests.ping) == .answer)
+        bench.expectAsk(ads, slot: 4, owner: BypassAnswerTests.curl)
+        bench.complete(slot: 4, Message.reply("ads.example", .a, records: [.a(ttl: 60, 0xc000_0206)]))
+        let answer = try bench.nextAnswer()
+        #expect(answer.verdict.action == .allow)
+        #expect(bench.text(answer).contains("192.0.2.6"))
     }
 }
