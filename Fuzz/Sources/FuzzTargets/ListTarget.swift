@@ -31,6 +31,10 @@ enum ListTarget {
             promise(wire.description == text, "\(wire) is not \(text)")
         }
 
+        mutating func address(_ prefix: IPPrefix) {
+            promise((try? IPPrefix("\(prefix)")) == prefix, "\(prefix) read again")
+        }
+
         mutating func skip() {}
 
         mutating func refuse(_ problem: LineProblem) {
