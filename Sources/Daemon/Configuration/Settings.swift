@@ -37,7 +37,7 @@ extension Configuration {
                     !server.address.isMulticastOrBroadcast
                 else { return nil }
                 return server
-            }, print: { $0.port == 53 ? $0.address.description : $0.description }),
+            }, print: { $0.port == 53 ? $0.host : $0.description }),
         .choice("dns.blocking_mode", \.dns.blockingMode),
         .texts(
             "dns.blocking_addresses", \.dns.blockingAddresses, wanted: "an IPv4 or IPv6 address",
@@ -66,6 +66,31 @@ extension Configuration {
             "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
+
+    /// The keys that take effect when a running webtun reads its configuration anew; the others do at the next start.
+    public static let reloadable: Set<String> = [
+        "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
+        "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
+        "flows.default", "flows.drop", "log.max_age", "log.max_bytes", "tunnel.exclude", "tunnel.include",
+    ]
+
+    /// Takes the values that a running webtun can follow from another configuration.
+    ///
+    /// - Returns: the keys whose values differ: those taken, and those left.
+    mutating func follow(_ new: Configuration) -> (taken: Set<String>, left: [String]) {
+        var taken: Set<String> = []
+        var left: [String] = []
+        for setting in Configuration.settings where setting.value(new) != setting.value(self) {
+            if Configuration.reloadable.contains(setting.key) {
+                let problem = set(setting, to: setting.value(new), from: new.origin(of: setting.key))
+                precondition(problem == nil, "\(setting.key) does not take its own value")
+                taken.insert(setting.key)
+            } else {
+                left.append(setting.key)
+            }
+        }
+        return (taken, left)
+    }
 
     static let settingsByKey = Dictionary(uniqueKeysWithValues: settings.map { ($0.key, $0) })
     static let tables = Set(settings.map { String($0.key.prefix { $0 != "." }) })
