@@ -89,6 +89,12 @@ public struct Configuration: Sendable, Equatable {
         public var maxBytes: UInt64 = 1 << 30
     }
 
+    /// `[owners]`: who sends packets.
+    public struct Owners: Sendable, Equatable {
+        /// The cgroup whose processes the kernel tells of: `auto`, `none`, or a directory.
+        public var cgroup = "auto"
+    }
+
     /// `[lists]`
     public struct Lists: Sendable, Equatable {
         /// The folder whose lists are loaded on the first run; empty: none.
@@ -121,6 +127,7 @@ public struct Configuration: Sendable, Equatable {
     public var flows = Flows()
     public var dns = DNS()
     public var log = Log()
+    public var owners = Owners()
     public var lists = Lists()
     /// By key, for instance `dns.blocking_ttl`; absent: built in.
     private(set) var origins: [String: Origin] = [:]

@@ -106,3 +106,13 @@ extension Configuration.Log {
             maximumBytes: maxBytes == 0 ? nil : Int64(maxBytes))
     }
 }
+
+extension Configuration.Owners {
+    var source: PacketTunnel.Owners.Cgroup {
+        switch cgroup {
+        case "auto": .auto
+        case "none": .none
+        default: .path(cgroup)
+        }
+    }
+}

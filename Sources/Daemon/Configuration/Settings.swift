@@ -58,6 +58,11 @@ extension Configuration {
         .integer("log.max_bytes", \.log.maxBytes, 0...(1 << 50)),
 
         .text(
+            "owners.cgroup", \.owners.cgroup, wanted: "\"auto\", \"none\" or the directory of a cgroup",
+            parse: { ["auto", "none"].contains($0) || $0.hasPrefix("/") && !$0.contains("\0") ? $0 : nil },
+            print: \.self),
+
+        .text(
             "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
