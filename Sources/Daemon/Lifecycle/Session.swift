@@ -111,15 +111,14 @@ final class Session: Sendable {
     }
 
     private func openLog(_ ring: QueryRing) throws -> QueryLogWriter {
-        var options = QueryLogWriter.Options()
-        options.limits = configuration.log.limits
         let labels = LogLabels(
             list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
             rule: RuleTexts(state: self.options.state).text,
             owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
             app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
         return try QueryLogWriter(
-            path: self.options.state + "/querylog.db", rings: [ring], labels: labels, options: options)
+            path: self.options.state + "/querylog.db", rings: [ring], labels: labels,
+            options: configuration.log.options)
     }
 
     private func withEngine(
