@@ -52,6 +52,8 @@ struct QueryLogging {
         row.upstream = answer.upstream.address
         row.upstreamPort = answer.upstream.port
         row.qtype = query.qtype
+        row.resolver = origin.resolver
+        row.clientPort = origin.clientPort
         row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
         row.list = answer.verdict.list

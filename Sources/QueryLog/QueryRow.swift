@@ -1,3 +1,4 @@
+public import Kernel
 public import Wire
 
 /// One query as the engine knows it when it has answered: integers only, so that writing it down costs a copy.
@@ -24,6 +25,10 @@ public struct QueryRow: Sendable, Equatable {
     public var qtype: UInt16 = 0
     /// The response code of the answer, 12 bits (RFC 6891 section 6.1.3); -1 when no answer was given.
     public var rcode: Int16 = -1
+    /// The resolver that the client asked, at port 53; the unspecified address when not known.
+    public var resolver = IPAddress(v4: 0)
+    /// The port that the client asked from; 0 when not known.
+    public var clientPort: UInt16 = 0
     /// ifindex of the link the query was captured on; -1 when not known.
     public var link: Int32 = -1
     /// The list of `blocklist.db` that decided; 0 for a user rule, -1 for none.
@@ -32,9 +37,8 @@ public struct QueryRow: Sendable, Equatable {
     public var rule: Int32 = -1
     /// Microseconds from the query's arrival to its answer; -1 when no answer was given.
     public var latency: Int32 = -1
-    /// The user and the process that asked; -1 when not known.
-    public var uid: Int32 = -1
-    public var pid: Int32 = -1
+    /// Who asked. When it is not known, the log's writer asks `LogLabels.owner`.
+    public var owner = Owner.unknown
 
     @inlinable
     public init() {}

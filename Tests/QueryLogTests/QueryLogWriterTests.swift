@@ -103,8 +103,7 @@ func row(time: Int64, _ change: (inout QueryRow) -> Void = { _ in }) -> QueryRow
                 $0.cached = true
                 $0.dnssec = .secure
                 $0.latency = 12_345
-                $0.uid = 1000
-                $0.pid = 4242
+                $0.owner = Owner(uid: 1000, pid: 4242)
                 $0.link = -1
             }, "www.example", "cdn.example.net", "2001:db8::1", "192.0.2.7")
         push(

@@ -1,3 +1,4 @@
+internal import Kernel
 internal import Wire
 
 /// Turns what rows have in common into the ids of small tables. One thread, inside a transaction of its connection.
@@ -16,7 +17,7 @@ final class Interner {
     private var answers: InternCache
     private var sources: [SourceKey: Int64] = [:]
     private var outcomes: [OutcomeKey: Int64] = [:]
-    private var processes: [ProcessKey: Int64] = [:]
+    private var processes: [Owner: Int64] = [:]
     private var regexRules: [Int32: Int64?] = [:]
     private var qtypes: Set<UInt16> = []
     private var lastSource: (key: SourceKey, id: Int64)?
@@ -51,11 +52,6 @@ final class Interner {
         var cached: Bool
     }
 
-    struct ProcessKey: Hashable {
-        var uid: Int32
-        var pid: Int32
-    }
-
     init(_ connection: Connection, labels: LogLabels, cachedNames: Int) throws(QueryLogError) {
         self.connection = connection
         self.labels = labels
@@ -76,8 +72,8 @@ final class Interner {
             """)
         insertOutcome = try connection.prepare(
             "INSERT INTO outcomes (verdict, reason, list, rcode, upstream, cached, dnssec) VALUES (?,?,?,?,?,?,?)")
-        findProcess = try connection.prepare("SELECT id FROM processes WHERE pid IS ?2 AND uid IS ?1 AND app IS NULL")
-        insertProcess = try connection.prepare("INSERT INTO processes (uid, pid) VALUES (?,?)")
+        findProcess = try connection.prepare("SELECT id FROM processes WHERE pid IS ?2 AND uid IS ?1 AND app IS ?3")
+        insertProcess = try connection.prepare("INSERT INTO processes (uid, pid, app) VALUES (?,?,?)")
         insertQtype = try connection.prepare("INSERT OR REPLACE INTO qtypes (code, name) VALUES (?,?)")
     }
 
@@ -251,15 +247,15 @@ final class Interner {
         return address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
     }
 
-    func process(_ row: borrowing QueryRow) throws(QueryLogError) -> Int64? {
-        let key = ProcessKey(uid: row.uid, pid: row.pid)
-        if key.uid == -1 && key.pid == -1 { return nil }
-        if let known = processes[key] { return known }
+    func process(_ owner: Owner) throws(QueryLogError) -> Int64? {
+        if owner == .unknown { return nil }
+        if let known = processes[owner] { return known }
         let id = try find(findProcess, orInsert: insertProcess) { statement in
-            statement.bind(1, key.uid == -1 ? nil : Int64(UInt32(bitPattern: key.uid)))
-            statement.bind(2, key.pid == -1 ? nil : Int64(key.pid))
+            statement.bind(1, owner.uid == -1 ? nil : Int64(UInt32(bitPattern: owner.uid)))
+            statement.bind(2, owner.pid == -1 ? nil : Int64(owner.pid))
+            statement.bind(3, labels.app(owner))
         }
-        processes[key] = id
+        processes[owner] = id
         return id
     }
 

@@ -213,7 +213,10 @@ public final class QueryLogWriter: Sendable {
         var count: Int64 = 0
         for ring in rings {
             var position = ring.position
-            while ring.read(&position, { (_, _, _) throws(Never) in count += 1 }) {}
+            while ring.read(
+                &position, query: { (_, _, _) throws(Never) in count += 1 },
+                flow: { (_, _) throws(Never) in count += 1 })
+            {}
             ring.release(to: position)
         }
         shared.withLock { $0.lost += count }

@@ -85,7 +85,7 @@ final class RowStore {
         insertRow.bind(7, try interned.rule(row, qname: qname, name: name))
         insertRow.bind(8, try interned.answer(answer))
         insertRow.bind(9, row.latency < 0 ? nil : Int64(row.latency))
-        insertRow.bind(10, try interned.process(row))
+        insertRow.bind(10, try interned.process(row.owner))
         try insertRow.run()
         if nextID - span.first >= Span.size {
             try writeSpan()

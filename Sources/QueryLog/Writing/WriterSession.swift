@@ -57,9 +57,9 @@ final class WriterSession {
             while position < end,
                 try ring.read(
                     &position,
-                    { (row, qname, answer) throws(QueryLogError) in
+                    query: { (row, qname, answer) throws(QueryLogError) in
                         try store.insert(row, qname: qname, answer: answer)
-                    })
+                    }, flow: { (_, _) throws(QueryLogError) in })
             {
                 count += 1
             }
