@@ -81,9 +81,10 @@ public struct Engine: ~Copyable {
     ///
     /// - Parameters:
     ///   - isStream: it came over TCP: no limit to the answer's size.
+    ///   - owner: who asks; matters only while the policy's `needsQueryOwner`.
     ///   - now: nanoseconds, monotonic.
     public mutating func handle(
-        _ message: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
+        _ message: RawSpan, isStream: Bool, owner: Owner = .unknown, now: UInt64, into out: inout MutableRawSpan
     ) -> Action {
         if book.generation != bookGeneration { followSettings() }
         digest = AnswerDigest()
@@ -99,16 +100,17 @@ public struct Engine: ~Copyable {
         if let answer = refuseKind(question, &out) { return .answer(answer) }
 
         let isPaused = now < pausedUntil
-        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes)
+        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes, owner: owner)
         if verdict.action == .block {
-            return .answer(block(verdict, verdict.list == 0 ? .rule : .list, query, question, &out))
+            return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
         key = QuestionKey(name, query, seed: seed)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
         if hit.facts.hasChain, !isPaused {
             // A chain that another policy judged, or that was not judged because of a pause, is asked for anew.
-            if hit.facts.generation != generation { return .ask }
+            // So is one whose chain may be judged otherwise for another program or user.
+            if hit.facts.generation != generation || policy.needsQueryOwner { return .ask }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }
         let byteCount = Reply.composeUpstream(
@@ -128,9 +130,7 @@ public struct Engine: ~Copyable {
     }
 
     private func reason(of verdict: Verdict, _ isPaused: Bool) -> Reason {
-        if isPaused { return .paused }
-        if verdict.action == .forward { return .none }
-        return verdict.list == 0 ? .rule : .list
+        isPaused ? .paused : Reason(verdict)
     }
 
     /// FORMERR, NOTIMP, BADVERS: what `Query.parse` says.
@@ -158,9 +158,9 @@ public struct Engine: ~Copyable {
     private mutating func block(
         _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
     ) -> Answer {
-        let rcode = blocked.rcode(query.qtype)
+        let rcode = blocked.rcode(verdict.answer)
         var at = Reply.composeHead(&out, query, question, rcode)
-        at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass)
+        at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
         if query.hasEDNS {
             let place = lists.place(of: verdict.list, in: policy)
             at = Reply.composeOPT(&out, at: at, query, rcode, .blocked, lists.text(place))
@@ -204,17 +204,17 @@ public struct Engine: ~Copyable {
     public mutating func complete(_ slot: Int, reply: RawSpan, upstream: SocketAddress, now: UInt64) {
         completion.begin(slot, upstream)
         name = completion.name(slot)
-        guard completion.admit(reply, name, slot) else { return }
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         let isPaused = now < pausedUntil
-        completion.judge(name, policy, isPaused: isPaused)
+        guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
+        completion.judge(name, policy, .unknown, isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
         // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
         guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
         let facts = Cache.Facts(
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
             upstream: upstream, isAuthentic: completion.facts.isAuthentic,
-            hasChain: completion.facts.hasChain, generation: isPaused ? generation &- 1 : generation,
+            hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation,
             verdict: completion.isBlocked ? completion.verdict : .forward)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
@@ -241,6 +241,10 @@ public struct Engine: ~Copyable {
         let question = unsafe parked.question.span.bytes.part(0, parked.questionByteCount)
         guard completion.isAdmitted else {
             return (parked.origin, fail(query, question, .failed, &out))
+        }
+        // Queries of several programs may have waited for the same answer.
+        if policy.needsQueryOwner, !completion.isPaused {
+            completion.judge(completion.name(completion.slot), policy, parked.origin.owner, isPaused: false)
         }
         if completion.isBlocked {
             return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))

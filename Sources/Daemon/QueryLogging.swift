@@ -48,7 +48,7 @@ struct QueryLogging {
         row.match = QueryRow.Match(rawValue: answer.verdict.match.rawValue) ?? .none
         row.labels = answer.verdict.labels
         row.cached = answer.isCached
-        row.dnssec = answer.isAuthentic ? .secure : .unchecked
+        row.dnssec = answer.isAuthentic ? .secure : answer.upstream.address.isUnspecified ? .none : .unchecked
         row.upstream = answer.upstream.address
         row.upstreamPort = answer.upstream.port
         row.qtype = query.qtype

@@ -19,6 +19,8 @@ public protocol Capture: AnyObject, Sendable {
     var counters: CaptureCounters { get }
     /// Which link an address belongs to.
     var addresses: AddressBook { get }
+    /// Which sockets of this machine flows are from; nil where the capture does not see it.
+    var flowSockets: FlowSockets? { get }
     /// The kernel's table of flows: in full mode by `link`; `nil` else, and then every packet keeps passing the TUN.
     var flows: FlowMap? { get }
     /// Whether packets that are forwarded by the TUN lose one of their TTL, so that `Lifetime.raise` must come before.

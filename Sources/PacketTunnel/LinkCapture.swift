@@ -14,6 +14,7 @@ public final class LinkCapture: Capture {
     /// The MTU follows the links.
     private let followsMTU: Bool
     public let addresses = AddressBook()
+    public var flowSockets: FlowSockets? { programs.sockets }
     public let flows: FlowMap?
     private let prefixes: PrefixMaps?
 

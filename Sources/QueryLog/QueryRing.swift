@@ -8,8 +8,7 @@ public import Wire
 /// allocates nothing and never waits. When the ring is full the row is dropped and counted. The consumer sleeps until a
 /// second is over or the ring is a quarter full; the push that crosses that line wakes it (one `eventfd` write).
 ///
-/// A record is a multiple of 8 bytes: its size (4 bytes), the counts of name and answer bytes (1 each), its kind (1), the
-/// row at 8, then the bytes. A size of 0 fills the rest of the ring up to its end, so a record is always in one piece.
+/// Records are those of `RowRecord`; a size of 0 fills the rest of the ring up to its end, so a record is always in one piece.
 @safe
 public final class QueryRing: Sendable {
     /// Bytes of the ring, a power of two.
@@ -80,9 +79,9 @@ public final class QueryRing: Sendable {
 
     @inlinable @inline(__always)
     func add<Row>(
-        _ row: Row, _ kind: Kind, _ first: RawSpan, _ firstCount: Int, _ second: RawSpan, _ secondCount: Int
+        _ row: Row, _ kind: RowRecord.Kind, _ first: RawSpan, _ firstCount: Int, _ second: RawSpan, _ secondCount: Int
     ) -> Bool {
-        let size = (QueryRing.rowOffset &+ MemoryLayout<Row>.size &+ firstCount &+ secondCount &+ 7) & ~7
+        let size = RowRecord.size(of: Row.self, firstCount &+ secondCount)
         let head = self.head.load(ordering: .relaxed)
         var at = head & (capacity &- 1)
         let skip = at &+ size > capacity ? capacity &- at : 0
@@ -99,32 +98,11 @@ public final class QueryRing: Sendable {
             unsafe base.storeBytes(of: 0, toByteOffset: at, as: UInt32.self)
             at = 0
         }
-        let record = unsafe base + at
-        unsafe record.storeBytes(of: UInt32(truncatingIfNeeded: size), as: UInt32.self)
-        unsafe record.storeBytes(of: UInt8(truncatingIfNeeded: firstCount), toByteOffset: 4, as: UInt8.self)
-        unsafe record.storeBytes(of: UInt8(truncatingIfNeeded: secondCount), toByteOffset: 5, as: UInt8.self)
-        unsafe record.storeBytes(of: kind.rawValue, toByteOffset: 6, as: UInt8.self)
-        unsafe (record + QueryRing.rowOffset).initializeMemory(as: Row.self, to: row)
-        let text = unsafe record + QueryRing.rowOffset + MemoryLayout<Row>.size
-        unsafe first.withUnsafeBytes { bytes in
-            guard let from = bytes.baseAddress else { return }
-            unsafe text.copyMemory(from: from, byteCount: firstCount)
-        }
-        unsafe second.withUnsafeBytes { bytes in
-            guard let from = bytes.baseAddress else { return }
-            unsafe (text + firstCount).copyMemory(from: from, byteCount: secondCount)
-        }
+        unsafe RowRecord.write(base + at, size: size, kind, row, first, firstCount, second, secondCount)
         self.head.store(end, ordering: .releasing)
         if end > wakeAt.load(ordering: .relaxed) { wake() }
         return true
     }
-
-    /// What a record is.
-    @usableFromInline enum Kind: UInt8 {
-        case query, flow
-    }
-
-    @usableFromInline static let rowOffset = 8
 
     @usableFromInline @inline(never)
     func wake() {
@@ -149,26 +127,13 @@ public final class QueryRing: Sendable {
     ) throws(Failure) -> Bool {
         guard position < head.load(ordering: .acquiring) else { return false }
         var at = position & (capacity - 1)
-        var size = unsafe Int(base.load(fromByteOffset: at, as: UInt32.self))
-        if size == 0 {
+        if unsafe RowRecord.size(at: base + at) == 0 {
             position += capacity - at
             at = 0
-            size = unsafe Int(base.load(as: UInt32.self))
         }
         let record = unsafe UnsafeRawPointer(base + at)
-        let row = unsafe record + QueryRing.rowOffset
-        let firstCount = unsafe Int(record.load(fromByteOffset: 4, as: UInt8.self))
-        let secondCount = unsafe Int(record.load(fromByteOffset: 5, as: UInt8.self))
-        if unsafe record.load(fromByteOffset: 6, as: UInt8.self) == Kind.flow.rawValue {
-            let text = unsafe UnsafeRawBufferPointer(start: row + MemoryLayout<FlowRow>.size, count: firstCount)
-            try unsafe flow(row.assumingMemoryBound(to: FlowRow.self).pointee, text.bytes)
-        } else {
-            let text = unsafe row + MemoryLayout<QueryRow>.size
-            let qname = unsafe UnsafeRawBufferPointer(start: text, count: firstCount)
-            let answer = unsafe UnsafeRawBufferPointer(start: text + firstCount, count: secondCount)
-            try unsafe query(row.assumingMemoryBound(to: QueryRow.self).pointee, qname.bytes, answer.bytes)
-        }
-        position += size
+        try unsafe RowRecord.read(record, query: query, flow: flow)
+        position += unsafe RowRecord.size(at: record)
         return true
     }
 

@@ -16,7 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../include/capture.h"
+#include "flows.bpf.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -227,6 +227,16 @@ static __always_inline void remember(struct packet *packet, struct capture_flow 
         COUNT(errors);
 }
 
+/* Remembers which socket of this machine a packet is from, if any. */
+static __always_inline void note(struct __sk_buff *skb, const struct packet *packet)
+{
+    __u64 cookie = bpf_get_socket_cookie(skb);
+    if (packet->family == 4)
+        note_flow4(&packet->v4, cookie);
+    else
+        note_flow6(&packet->v6, cookie);
+}
+
 /* Takes DNS off the link and to the TUN; all else goes on. */
 static __always_inline int capture(struct __sk_buff *skb, bool ether, __u8 kind)
 {
@@ -280,6 +290,7 @@ static __always_inline int capture(struct __sk_buff *skb, bool ether, __u8 kind)
             return NEXT;
         flow.ifindex = skb->ifindex;
         remember(&packet, &flow);
+        note(skb, &packet);
         if (packet.fragment) {
             to_fragment(&packet);
             remember(&packet, &flow);

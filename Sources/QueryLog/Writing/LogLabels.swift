@@ -11,6 +11,9 @@ public struct LogLabels: Sendable {
     /// A user rule as written, by its id. Asked for matches that are no suffix of the qname (regex).
     public var rule: @Sendable (Int32) -> String?
 
+    /// A rule for flows as written, by its list (0: the user's own) and its id or line. Asked for flows that were matched by
+    /// something else than their name.
+    public var flowRule: @Sendable (Int32, Int32) -> String?
     /// Who sent a query whose row does not say so, from its addresses and ports. Asked for every such row.
     public var owner: @Sendable (borrowing QueryRow) -> Owner
     /// The path of an owner's program.
@@ -20,12 +23,14 @@ public struct LogLabels: Sendable {
         list: @escaping @Sendable (Int32) -> String?,
         link: @escaping @Sendable (Int32) -> String? = { LogLabels.linkName($0) },
         rule: @escaping @Sendable (Int32) -> String? = { _ in nil },
+        flowRule: @escaping @Sendable (Int32, Int32) -> String? = { _, _ in nil },
         owner: @escaping @Sendable (borrowing QueryRow) -> Owner = { _ in .unknown },
         app: @escaping @Sendable (Owner) -> String? = { _ in nil }
     ) {
         self.list = list
         self.link = link
         self.rule = rule
+        self.flowRule = flowRule
         self.owner = owner
         self.app = app
     }
