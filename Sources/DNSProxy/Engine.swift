@@ -108,8 +108,8 @@ public struct Engine: ~Copyable {
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
         if hit.facts.hasChain, !isPaused {
-            // A chain that another policy judged, or that was not judged because of a pause, is asked for anew.
-            // So is one whose chain may be judged otherwise for another program or user.
+            // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
+            // that may be judged otherwise for another program or user.
             if hit.facts.generation != generation || policy.needsQueryOwner { return .ask }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }

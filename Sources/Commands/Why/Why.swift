@@ -10,8 +10,8 @@ struct Why: ParsableCommand {
         abstract: "Tell what is decided about a name or a flow, and by what.",
         discussion: """
             Answers from the lists and rules, whether webtun runs or not. An address asks about flows to it. The exit status
-            is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded. The answer is the one that a query
-            of the type would get now; when webtun is paused nobody is blocked, whatever the verdict.
+            is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded. The answer is the one that a
+            query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
 
             Examples:
               webtun why ads.example
@@ -26,7 +26,8 @@ struct Why: ParsableCommand {
     var name: String
     @Option(
         name: .customLong("type"),
-        help: ArgumentHelp("The query's type: the verdict holds for all, the answer differs.", valueName: "type"))
+        help: ArgumentHelp(
+            "The query's type, by default A: the verdict holds for all, the answer differs.", valueName: "type"))
     var type: String?
     @Option(name: .customLong("port"), help: ArgumentHelp("Of a flow: the remote port.", valueName: "port"))
     var port: UInt16?
@@ -43,7 +44,8 @@ struct Why: ParsableCommand {
             throw ValidationError("--port, --proto and --name go with an address: 'webtun why 203.0.113.7 --port 443'")
         }
         if IPAddress(name) != nil, type != nil { throw ValidationError("--type goes with a name") }
-        if let type, (try? QueryMessage.compose(name: ".", type: type, id: 0)) == nil {
+        guard let type else { return }
+        guard (try? QueryMessage.compose(name: ".", type: type, id: 0)) != nil else {
             throw ValidationError("'\(type)' is no query type; write A, AAAA, HTTPS or TYPE65")
         }
     }
