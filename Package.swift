@@ -82,12 +82,15 @@ let package = Package(
             ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
-        tests("ContentFilterTests", ["ContentFilter", "Wire", "CAllocations", "TestPackets"]),
+        .testTarget(
+            name: "ContentFilterTests",
+            dependencies: ["ContentFilter", "Wire", "CNettle", "CAllocations", "TestPackets"],
+            exclude: ["Golden"], swiftSettings: testing),
         tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
             "PacketTunnelTests",
-            ["PacketTunnel", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
+            ["PacketTunnel", "DNSProxy", "ContentFilter", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
