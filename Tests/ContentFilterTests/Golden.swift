@@ -84,8 +84,8 @@ extension NamePeek {
     mutating func run(_ packets: [[UInt8]], segmentSize: Int = 0, now: UInt64 = 1_000_000_000) -> PeekOutcome {
         let first = packets[0]
         var ticket = PeekTicket(proto: Packet.parse(first.span.bytes).proto)!
-        for packet in packets {
-            let outcome = feed(&ticket, packet, segmentSize: segmentSize, now: now)
+        for index in 0..<packets.count {
+            let outcome = feed(&ticket, packets[index], segmentSize: segmentSize, now: now)
             if outcome != .more { return outcome }
         }
         close(&ticket)
