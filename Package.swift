@@ -64,7 +64,7 @@ let package = Package(
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
-        room("ContentFilter", ["CNettle", "Wire"]),
+        room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
         room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
@@ -84,13 +84,15 @@ let package = Package(
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
         .testTarget(
             name: "ContentFilterTests",
-            dependencies: ["ContentFilter", "Wire", "CNettle", "CAllocations", "TestPackets"],
+            dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
             exclude: ["Golden"], swiftSettings: testing),
-        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations"]),
+        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
             "PacketTunnelTests",
-            ["PacketTunnel", "DNSProxy", "ContentFilter", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets"]),
+            [
+                "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
+            ]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
