@@ -85,7 +85,10 @@ let package = Package(
             ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
-        tests("ContentFilterTests", ["ContentFilter", "Blocklist", "Kernel", "Wire", "CAllocations", "TestPackets"]),
+        .testTarget(
+            name: "ContentFilterTests",
+            dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
+            exclude: ["Golden"], swiftSettings: testing),
         tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(

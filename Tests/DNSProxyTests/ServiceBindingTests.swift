@@ -20,7 +20,7 @@ import Wire
     ]
 
     @Test func hintsAndKeysAreTakenOut() throws {
-        let binding = try #require(ServiceBinding(ServiceBindingTests.data.span.bytes))
+        guard let binding = ServiceBinding(ServiceBindingTests.data.span.bytes) else { throw Bench.NoAnswer() }
         #expect(binding.priority == 1)
         #expect(binding.target.byteCount == 1)
         #expect(
@@ -34,7 +34,7 @@ import Wire
 
     @Test func aMandatoryListOfHintsAloneGoes() throws {
         let data: [UInt8] = [0, 1, 0, 0, 0, 0, 2, 0, 5, 0, 5, 0, 1, 7]
-        let binding = try #require(ServiceBinding(data.span.bytes))
+        guard let binding = ServiceBinding(data.span.bytes) else { throw Bench.NoAnswer() }
         #expect(binding.stripped(data.span.bytes) == [0, 1, 0])
     }
 
@@ -47,7 +47,9 @@ import Wire
             }
             #expect(binding.stripped(cut.span.bytes).count <= count)
         }
-        #expect(ServiceBinding([0, 1, 0xc0, 0].span.bytes) == nil, "targets are not compressed")
+        let compressed: [UInt8] = [0, 1, 0xc0, 0]
+        let isTaken = ServiceBinding(compressed.span.bytes) != nil
+        #expect(!isTaken, "targets are not compressed")
     }
 
     /// Lets a reply in that has one HTTPS record of `www.example.`, and gives its data back.
@@ -62,8 +64,9 @@ import Wire
         var output = [UInt8](repeating: 0, count: 65535)
         var span = output.mutableSpan
         var out = span.mutableBytes
-        let facts = try #require(
-            admission.admit(reply.span.bytes, name: name, qtype: 65, qclass: 1, hiding: policy, into: &out))
+        let admitted = admission.admit(
+            reply.span.bytes, name: name, qtype: 65, qclass: 1, hiding: policy, into: &out)
+        guard let facts = admitted else { throw Bench.NoAnswer() }
         #expect(facts.dependsOnPolicy)
         let byteCount = facts.byteCount
         let message = Array(output[..<byteCount])
