@@ -46,7 +46,10 @@ struct FlowStoreTests {
             }
         }
         #expect(try store.flowRules().isEmpty)
-        for (app, user) in [("bin/curl", nil), ("", nil), ("/usr/bin/", nil), (nil, "no-such-user-here"), (nil, ""), (nil, "4294967295")]
+        for (app, user) in [
+            ("bin/curl", nil), ("", nil), ("/usr/bin/", nil), (nil, "no-such-user-here"), (nil, ""),
+            (nil, "4294967295"),
+        ]
             as [(String?, String?)]
         {
             #expect(throws: BlocklistError.self) { _ = try RuleOwner(app: app, user: user) }

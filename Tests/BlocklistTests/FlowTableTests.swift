@@ -76,18 +76,21 @@ struct FlowTableTests {
             title: "a name over an address", flows: [flow(.deny, "203.0.113.7"), flow(.allow, name: "shop.example")],
             flow: Flow(name: "www.shop.example"), action: .allow, reason: .flow),
         Case(
-            title: "an exact name over the same name", flows: [
+            title: "an exact name over the same name",
+            flows: [
                 flow(.deny, name: "shop.example"), flow(.allow, name: "shop.example", isExact: true),
             ], flow: Flow(name: "shop.example"), action: .allow, reason: .flow),
         Case(
-            title: "an exact name is not what is below it", flows: [
+            title: "an exact name is not what is below it",
+            flows: [
                 flow(.deny, name: "shop.example"), flow(.allow, name: "shop.example", isExact: true),
             ], flow: Flow(name: "www.shop.example"), action: .drop, reason: .flow),
         Case(
             title: "a program over a name", flows: [flow(.allow, name: "shop.example"), flow(.deny, app: "curl")],
             flow: Flow(name: "shop.example", app: "/usr/bin/curl"), action: .drop, reason: .flow),
         Case(
-            title: "a path over a program's name", flows: [flow(.deny, app: "curl"), flow(.allow, app: "/usr/bin/curl")],
+            title: "a path over a program's name",
+            flows: [flow(.deny, app: "curl"), flow(.allow, app: "/usr/bin/curl")],
             flow: Flow(app: "/usr/bin/curl"), action: .allow, reason: .flow),
         Case(
             title: "another path", flows: [flow(.deny, app: "curl"), flow(.allow, app: "/usr/bin/curl")],
@@ -142,7 +145,8 @@ struct FlowTableTests {
             title: "an allow list of addresses over a list of names", deny: ["ads.example"], allow: ["203.0.113.0/24"],
             flow: Flow(name: "ads.example"), action: .allow, reason: .list),
         Case(
-            title: "a regular expression for a program", rules: [
+            title: "a regular expression for a program",
+            rules: [
                 .init(.deny, .regex, "^ad", owner: owner(app: "curl"))
             ], flow: Flow(name: "ads.example", app: "/usr/bin/curl"), action: .drop, reason: .rule),
     ]
@@ -191,7 +195,8 @@ struct FlowTableTests {
             title: "a rule that needs no name", flows: [flow(.deny, "203.0.113.7")], deny: ["ads.example"],
             flow: Flow(isNameFinal: false), action: .drop, reason: .flow),
         Case(
-            title: "a rule with a name that comes before", flows: [
+            title: "a rule with a name that comes before",
+            flows: [
                 flow(.deny, "203.0.113.7"), flow(.allow, name: "shop.example"),
             ], flow: Flow(isNameFinal: false), action: .peek, reason: .none),
         Case(
@@ -254,7 +259,8 @@ struct FlowTableTests {
         let scratch = try Scratch()
         let policy = try FlowTableTests.policy(
             Case(
-                title: "", flows: [
+                title: "",
+                flows: [
                     FlowTableTests.flow(.deny, name: "games.example", app: "curl"),
                     FlowTableTests.flow(.deny, "203.0.113.0/24", ports: 25...25),
                 ], rules: [.init(.deny, .regex, "^ad[0-9]", owner: FlowTableTests.owner(app: "curl"))],

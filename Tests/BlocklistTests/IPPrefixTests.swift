@@ -26,7 +26,8 @@ struct IPPrefixTests {
     }
 
     @Test func saysWhatToWrite() {
-        #expect(throws: BlocklistError.badPrefix("203.0.113.9/24", "has bits behind the prefix; write 203.0.113.0/24")) {
+        #expect(throws: BlocklistError.badPrefix("203.0.113.9/24", "has bits behind the prefix; write 203.0.113.0/24"))
+        {
             _ = try IPPrefix("203.0.113.9/24")
         }
     }

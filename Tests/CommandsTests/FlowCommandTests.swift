@@ -19,7 +19,8 @@ import Testing
                 deny 2001:db8::/32 port 25 tcp (flow rule 2)
 
                 """)
-        #expect(try place.webtun("flow", "allow", "Bücher.example", "--exact", "--user", "root", "-m", "books").status == 0)
+        #expect(
+            try place.webtun("flow", "allow", "Bücher.example", "--exact", "--user", "root", "-m", "books").status == 0)
         let json = try place.webtun("flow", "ls", "--json")
         #expect(json.status == 0)
         let rules = try json.output.split(separator: "\n").map { line in
@@ -56,7 +57,8 @@ import Testing
         (["flow", "deny", "--app", "bin/x"], 1, "'bin/x' is no program"),
         (["deny", "--exact", "--app", "curl"], 64, "--exact needs a name"), (["deny"], 64, "<name>"),
         (["why", "a.example", "--port", "5"], 64, "go with an address"),
-        (["bypass", "on"], 1, "no resolver data"), (["bypass", "on", "--resolvers", "/nonexistent/x"], 1, "/nonexistent/x"),
+        (["bypass", "on"], 1, "no resolver data"),
+        (["bypass", "on", "--resolvers", "/nonexistent/x"], 1, "/nonexistent/x"),
     ])
     func badArgumentsChangeNothing(arguments: [String], status: Int32, complaint: String) throws {
         let place = try Place()
@@ -69,7 +71,8 @@ import Testing
 
     @Test func whyUnderstandsFlows() throws {
         let place = try Place()
-        #expect(try place.webtun("list", "add", place.file("bad.ip.txt", "# c\n203.0.113.0/24\n192.0.2.9\n")).status == 0)
+        #expect(
+            try place.webtun("list", "add", place.file("bad.ip.txt", "# c\n203.0.113.0/24\n192.0.2.9\n")).status == 0)
         #expect(try place.webtun("flow", "allow", "203.0.113.7", "--port", "443", "-m", "ours").status == 0)
         let blocked = try place.webtun("why", "203.0.113.8", "--json")
         #expect(blocked.status == 3)
@@ -127,7 +130,8 @@ import Testing
             JSONSerialization.jsonObject(with: Data(report.output.utf8)) as? [String: Any])
         #expect(object["bypass"] as? String == "on")
         #expect(object["source"] as? String == FlowCommandTests.resolvers)
-        #expect((object["exceptions"] as? [[String: Any]])?.map { $0["subject"] as? String } == ["dns.google", "9.9.9.9"])
+        #expect(
+            (object["exceptions"] as? [[String: Any]])?.map { $0["subject"] as? String } == ["dns.google", "9.9.9.9"])
         #expect((object["attempts"] as? [Any])?.isEmpty == true)
         let text = try place.webtun("bypass", "report", "--operators")
         #expect(text.status == 0)
