@@ -18,6 +18,7 @@ enum Schema {
         migrator.registerMigration("queries") { database in
             try database.execute(sql: queries)
         }
+        migrator.registerMigration("rollups") { try $0.execute(sql: RollupSchema.rollups) }
         return migrator
     }
 

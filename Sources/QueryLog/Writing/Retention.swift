@@ -32,6 +32,7 @@ final class Retention {
         }
         let isTooBig = try isTooBig()
         if isTooBig.rows, try removeOldest(newest: newest) { return true }
+        if try Rollup.renew(connection) { return true }
         if try sweepUnused() { return true }
         return try vacuum(eagerly: isTooBig.file)
     }
@@ -52,6 +53,7 @@ final class Retention {
         }
         var removed = 0
         try transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: first, last: last, ids: first...last, before: cutoff)
             try connection.execute("DELETE FROM query_log WHERE id BETWEEN \(first) AND \(last) AND time < \(cutoff)")
             removed = connection.changes
             // The writer keeps the facts of the newest span itself.
@@ -80,6 +82,8 @@ final class Retention {
     private func removeRows(_ first: Int64, _ last: Int64) throws(QueryLogError) {
         let upTo = min(last, first + Retention.stepRows - 1)
         try transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: first, last: last, ids: first...upTo)
+            if upTo == last { try Rollup.spanIsGone(connection, last: last) }
             try connection.execute("DELETE FROM query_log WHERE id BETWEEN \(first) AND \(upTo)")
             try connection.execute(
                 upTo == last
