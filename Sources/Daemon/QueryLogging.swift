@@ -48,10 +48,12 @@ struct QueryLogging {
         row.match = QueryRow.Match(rawValue: answer.verdict.match.rawValue) ?? .none
         row.labels = answer.verdict.labels
         row.cached = answer.isCached
-        row.dnssec = answer.isAuthentic ? .secure : .unchecked
+        row.dnssec = answer.isAuthentic ? .secure : answer.upstream.address.isUnspecified ? .none : .unchecked
         row.upstream = answer.upstream.address
         row.upstreamPort = answer.upstream.port
         row.qtype = query.qtype
+        row.resolver = origin.resolver
+        row.clientPort = origin.clientPort
         row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
         row.list = answer.verdict.list

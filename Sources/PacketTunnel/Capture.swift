@@ -1,3 +1,5 @@
+public import Wire
+
 /// A way to get packets to the TUN: `LinkCapture` or `RouteCapture`. Any thread; nothing here is on a packet's path.
 ///
 /// The order of a run: open the `TunDevice`, make the capture, start reading, `attach`, `follow` until the end, `detach`,
@@ -15,6 +17,12 @@ public protocol Capture: AnyObject, Sendable {
     var counters: CaptureCounters { get }
     /// Which link an address belongs to.
     var addresses: AddressBook { get }
+    /// The kernel's table of flows: in full mode by `link`; `nil` else, and then every packet keeps passing the TUN.
+    var flows: FlowMap? { get }
+    /// Whether packets that are forwarded by the TUN lose one of their TTL, so that `Lifetime.raise` must come before.
+    var lowersLifetime: Bool { get }
+    /// Changes the prefixes of full mode. A flow that is in the table follows when the epoch changes.
+    func setPrefixes(include: [Prefix], exclude: [Prefix]) throws(CaptureError)
 }
 
 /// What is captured at this moment, as the kernel says.
@@ -63,6 +71,10 @@ public struct CaptureCounters: Sendable, Equatable {
     public var fragments: UInt64 = 0
     /// Dropped because a kernel helper failed.
     public var errors: UInt64 = 0
+    /// Full mode, left alone: of allowed flows, of flows that the far side began, to excluded prefixes.
+    public var allowed: UInt64 = 0
+    public var inbound: UInt64 = 0
+    public var excluded: UInt64 = 0
 
     public init() {}
 }

@@ -12,7 +12,29 @@ public struct CaptureRequest: Sendable, Equatable {
         case route
     }
 
+    /// What gets to the TUN.
+    public enum Mode: String, Sendable, CaseIterable {
+        /// DNS: UDP and TCP to port 53.
+        case dns
+        /// All unicast that leaves by a captured link, but for excluded prefixes, link-local addresses and flows that the
+        /// far side began.
+        case full
+    }
+
     public var backEnd = BackEnd.auto
+    public var mode = Mode.dns
+    /// Full mode: packets to these prefixes only; empty: to any address. DNS is captured always.
+    public var include: [Prefix] = []
+    /// Full mode: no packets to these prefixes, whatever `include` says. DNS is captured always.
+    public var exclude: [Prefix] = []
+    /// Full mode: the networks that the machine is on are excluded too; they are followed while they change.
+    public var excludesLocalNetworks = true
+    /// Full mode: later packets of an allowed flow stay in the kernel. Only `link` can do that.
+    public var fastPath = true
+    /// Flows that the kernel's table holds in full mode; more of them push out those that were silent longest.
+    public var flowCapacity: UInt32 = 131_072
+    /// Whether the kernel may hand over super-packets and packets without checksum.
+    public var offloads = true
     /// Names or shell patterns (`wl*`) of the links whose outgoing DNS is captured; empty: every link that is
     /// not the loopback, not served, and not a part of a bridge or bond.
     public var links: [String] = []
@@ -20,8 +42,8 @@ public struct CaptureRequest: Sendable, Equatable {
     public var serve: [String] = []
     /// The name of the TUN.
     public var tun = "webtun0"
-    /// The MTU of the TUN in bytes.
-    public var mtu: UInt32 = 1500
+    /// The MTU of the TUN in bytes; `nil`: the smallest one of the captured links, followed while it changes.
+    public var mtu: UInt32?
     public var addresses = TunAddresses()
     /// `SO_MARK` of webtun's own sockets, which are not captured.
     public var mark: UInt32 = 0x7774_0001

@@ -1,21 +1,29 @@
 import CTunnel
 import Kernel
 import Synchronization
+public import Wire
 
-/// The `link` back end: BPF programs on the TCX hooks of the links take DNS to the TUN, one on the TUN's ingress brings
-/// answers back. Nothing else of the system is changed; when the process ends, however, the kernel takes the programs off.
+/// The `link` back end: BPF programs on the TCX hooks of the links take packets to the TUN, one on the TUN's ingress brings
+/// them back, as answers or on their way. Nothing else of the system is changed; when the process ends, however, the kernel takes the programs off.
 ///
 /// Any thread. The links are those of the network namespace of the thread that calls `attach`.
 public final class LinkCapture: Capture {
     private let tun: (name: String, ifindex: UInt32)
     private let selection: LinkSelection
     private let programs: LinkPrograms
+    private let mode: CaptureRequest.Mode
+    /// The MTU follows the links.
+    private let followsMTU: Bool
     public let addresses = AddressBook()
+    public let flows: FlowMap?
+    private let prefixes: PrefixMaps?
 
     private struct Attached {
         var hasEther: Bool
         var served: Bool
+        /// On the hook of packets that are taken; in full mode also on that of the other direction.
         var attachment: LinkPrograms.Attachment?
+        var counting: LinkPrograms.Attachment?
         var problem: String?
     }
 
@@ -39,7 +47,11 @@ public final class LinkCapture: Capture {
         }
         self.tun = (tun.name, tun.ifindex)
         selection = LinkSelection(request)
-        programs = try LinkPrograms(tun: tun.ifindex, mark: request.mark)
+        mode = request.mode
+        followsMTU = request.mtu == nil
+        programs = try LinkPrograms(request, tun: tun.ifindex)
+        flows = mode == .full ? try FlowMap(programs, fastPath: request.fastPath) : nil
+        prefixes = mode == .full ? try PrefixMaps(programs, request) : nil
     }
 
     /// Whether the kernel has TCX (Linux 6.6).
@@ -58,7 +70,8 @@ public final class LinkCapture: Capture {
 
     private func attach(_ state: inout State) throws {
         guard state.follower == nil else { return }
-        state.back = try programs.attach(.tunIngress, to: tun.ifindex, "attach to \(tun.name)")
+        state.back = try programs.attach(
+            mode == .full ? .fullTunIngress : .tunIngress, to: tun.ifindex, egress: false, "attach to \(tun.name)")
         // Events first, then the state they change.
         state.follower = try LinkFollower(groups: LinkCapture.events) { [weak self] in self?.refresh() }
         try reconcile(&state)
@@ -100,6 +113,8 @@ public final class LinkCapture: Capture {
     private func reconcile(_ state: inout State) throws {
         var netlink = try NetlinkSocket()
         let table = try LinkTable(&netlink)
+        // Before any link is captured: what is excluded must not come.
+        try prefixes?.follow(table.localNetworks(where: { selection.serves($0) || selection.captures($0) }))
         var links: [UInt32: Attached] = [:]
         for link in table.links {
             let served = selection.serves(link)
@@ -114,6 +129,7 @@ public final class LinkCapture: Capture {
         }
         state.links = links
         state.table = table
+        if followsMTU { try table.giveMTU(to: tun.ifindex, where: { links[$0.ifindex] != nil }, &netlink) }
         addresses.publish(table.addressTable(served: selection.serves))
     }
 
@@ -123,10 +139,14 @@ public final class LinkCapture: Capture {
             attached.problem = "InfiniBand links cannot be captured by `link`"
             return attached
         }
-        let program: LinkPrograms.Name =
-            served ? (link.hasEther ? .ingressEther : .ingressBare) : (link.hasEther ? .egressEther : .egressBare)
+        let action = "attach to \(link.name)"
         do {
-            attached.attachment = try programs.attach(program, to: link.ifindex, "attach to \(link.name)")
+            if mode == .full {
+                attached.counting = try programs.attach(
+                    .counting(hasEther: link.hasEther), to: link.ifindex, egress: served, action)
+            }
+            attached.attachment = try programs.attach(
+                .taking(mode, served: served, hasEther: link.hasEther), to: link.ifindex, egress: !served, action)
         } catch {
             attached.problem = "\(error)"
         }
@@ -150,4 +170,9 @@ public final class LinkCapture: Capture {
     }
 
     public var counters: CaptureCounters { programs.counters }
+    public var lowersLifetime: Bool { false }
+
+    public func setPrefixes(include: [Prefix], exclude: [Prefix]) throws(CaptureError) {
+        try prefixes?.set(include: include, exclude: exclude)
+    }
 }

@@ -14,7 +14,34 @@ final class LinkPrograms: @unchecked Sendable {
         case ingressEther = "ingress_ether"
         case ingressBare = "ingress_bare"
         case tunIngress = "tun_ingress"
+        case fullEgressEther = "full_egress_ether"
+        case fullEgressBare = "full_egress_bare"
+        case fullServedEther = "full_served_ether"
+        case fullServedBare = "full_served_bare"
+        case fullReturnEther = "full_return_ether"
+        case fullReturnBare = "full_return_bare"
+        case fullTunIngress = "full_tun_ingress"
+
+        /// The program that takes what leaves by a link, or arrives by a served one.
+        static func taking(_ mode: CaptureRequest.Mode, served: Bool, hasEther: Bool) -> Name {
+            switch (mode, served, hasEther) {
+            case (.dns, false, true): .egressEther
+            case (.dns, false, false): .egressBare
+            case (.dns, true, true): .ingressEther
+            case (.dns, true, false): .ingressBare
+            case (.full, false, true): .fullEgressEther
+            case (.full, false, false): .fullEgressBare
+            case (.full, true, true): .fullServedEther
+            case (.full, true, false): .fullServedBare
+            }
+        }
+
+        /// The program that sees the other direction of the link and counts it.
+        static func counting(hasEther: Bool) -> Name { hasEther ? .fullReturnEther : .fullReturnBare }
     }
+
+    /// The programs and maps of full mode, which dns mode does without.
+    private static let fullMaps = ["flows", "inbound", "fragments", "include", "exclude", "control"]
 
     /// One program on one hook; detached when the last reference goes.
     final class Attachment: Sendable {
@@ -30,8 +57,8 @@ final class LinkPrograms: @unchecked Sendable {
 
     private let object: OpaquePointer
 
-    /// Loads the programs for a TUN. `mark`: packets that carry it pass.
-    init(tun: UInt32, mark: UInt32) throws(CaptureError) {
+    /// Loads the programs for a TUN and a mode.
+    init(_ request: CaptureRequest, tun: UInt32) throws(CaptureError) {
         _ = unsafe libbpf_set_print(nil)
         var size = 0
         let bytes = unsafe ctunnel_capture_object(&size)
@@ -40,7 +67,8 @@ final class LinkPrograms: @unchecked Sendable {
         }
         unsafe self.object = unsafe object
         do {
-            try configure(capture_config(tun: tun, mark: mark, reserved: (0, 0)))
+            select(request)
+            try configure(capture_config(tun: tun, mark: request.mark, reserved: (0, 0)))
         } catch {
             unsafe bpf_object__close(object)
             throw error
@@ -51,14 +79,44 @@ final class LinkPrograms: @unchecked Sendable {
         unsafe bpf_object__close(object)
     }
 
-    private func configure(_ config: capture_config) throws(CaptureError) {
-        var log = [CChar](repeating: 0, count: 1 << 16)
-        // libbpf 1.1 does not know the type of a section named "tc" before it has tried to load it.
+    /// Leaves out what the mode does not need.
+    private func select(_ request: CaptureRequest) {
+        let isFull = request.mode == .full
         var program = unsafe bpf_object__next_program(object, nil)
         while let current = unsafe program {
-            unsafe bpf_program__set_type(current, BPF_PROG_TYPE_SCHED_CLS)
+            let name = unsafe String(cString: bpf_program__name(current))
+            // libbpf 1.1 does not know the type of a section named "tc" before it has tried to load it.
+            if name != LinkPrograms.order { unsafe bpf_program__set_type(current, BPF_PROG_TYPE_SCHED_CLS) }
+            let belongsToFull = name.hasPrefix("full_") || name == LinkPrograms.order
+            unsafe bpf_program__set_autoload(current, belongsToFull == isFull)
             unsafe program = unsafe bpf_object__next_program(object, current)
         }
+        for name in LinkPrograms.fullMaps {
+            let map = unsafe bpf_object__find_map_by_name(object, name)
+            unsafe bpf_map__set_autocreate(map, isFull)
+            if name == "flows" { unsafe bpf_map__set_max_entries(map, max(1, request.flowCapacity)) }
+        }
+    }
+
+    /// The program that changes entries of `flows`.
+    static let order = "flow_order"
+
+    /// The descriptor of a map, which lives as long as this value.
+    func map(_ name: String) throws(CaptureError) -> CInt {
+        let number = unsafe bpf_object__find_map_fd_by_name(object, name)
+        guard number >= 0 else { throw .programRefused("they have no map \(name)", log: "") }
+        return number
+    }
+
+    /// The descriptor of a loaded program, which lives as long as this value.
+    func program(_ name: String) throws(CaptureError) -> CInt {
+        let number = unsafe bpf_program__fd(bpf_object__find_program_by_name(object, name))
+        guard number >= 0 else { throw .programRefused("they have no program \(name)", log: "") }
+        return number
+    }
+
+    private func configure(_ config: capture_config) throws(CaptureError) {
+        var log = [CChar](repeating: 0, count: 1 << 16)
         let map = unsafe bpf_object__find_map_by_name(object, ".rodata.config")
         let set = unsafe withUnsafePointer(to: config) {
             unsafe bpf_map__set_initial_value(map, $0, MemoryLayout<capture_config>.size)
@@ -82,12 +140,13 @@ final class LinkPrograms: @unchecked Sendable {
         }
     }
 
-    /// Puts a program on the hook of its kind, before any other program there.
-    func attach(_ name: Name, to ifindex: UInt32, _ action: String) throws(CaptureError) -> Attachment {
-        let program = unsafe bpf_program__fd(bpf_object__find_program_by_name(object, name.rawValue))
-        let egress: CInt = name == .egressEther || name == .egressBare ? 1 : 0
+    /// Puts a program on a hook of a link, before any other program there.
+    func attach(
+        _ name: Name, to ifindex: UInt32, egress: Bool, _ action: String
+    ) throws(CaptureError) -> Attachment {
+        let program = try program(name.rawValue)
         do {
-            return Attachment(try Descriptor(ctunnel_attach(program, ifindex, egress), action))
+            return Attachment(try Descriptor(ctunnel_attach(program, ifindex, egress ? 1 : 0), action))
         } catch {
             throw .from(error)
         }
@@ -108,6 +167,9 @@ final class LinkPrograms: @unchecked Sendable {
             sum.passed += one.passed
             sum.fragments += one.fragments
             sum.errors += one.errors
+            sum.allowed += one.allowed
+            sum.inbound += one.inbound
+            sum.excluded += one.excluded
         }
     }
 }

@@ -16,6 +16,8 @@ struct LinkTable: Equatable {
         /// A TUN or TAP device; `isHeld`: a process has it open.
         var isTun: Bool
         var isHeld: Bool
+        /// In bytes.
+        var mtu: UInt32
         var addresses: [Address] = []
 
         /// Whether packets have an Ethernet header.
@@ -57,6 +59,25 @@ struct LinkTable: Equatable {
         links = found.sorted { $0.ifindex < $1.ifindex }
     }
 
+    /// The networks that links of this kind are on, but for link-local ones.
+    func localNetworks(where wanted: (Link) -> Bool) -> [Prefix] {
+        let all = links.filter(wanted).flatMap(\.addresses).filter { !$0.address.isLinkLocal }
+        return Set(all.map { Prefix($0.address, length: $0.length) }).sorted { $0.description < $1.description }
+    }
+
+    /// Gives a link the smallest MTU of links of this kind, at least that of IPv6 (RFC 8200 section 5).
+    func giveMTU(
+        to ifindex: UInt32, where wanted: (Link) -> Bool, _ netlink: inout NetlinkSocket
+    ) throws(KernelError) {
+        let wanted = links.filter { wanted($0) && $0.ifindex != ifindex && $0.isActive }.map(\.mtu).min()
+        guard let mtu = wanted.map({ min(max($0, 1280), 65_535) }),
+            let link = links.first(where: { $0.ifindex == ifindex }), link.mtu != mtu
+        else { return }
+        var message = NetlinkMessage(RTM_NEWLINK, flags: NLM_F_ACK, header: ifinfomsg(index: ifindex))
+        message.put(IFLA_MTU, mtu)
+        try netlink.request(message, "set the MTU of \(link.name) to \(mtu)")
+    }
+
     /// The table for the log: addresses of all links, prefixes of the served ones.
     func addressTable(served: (Link) -> Bool) -> AddressTable {
         var table = AddressTable()
@@ -84,6 +105,7 @@ extension LinkTable.Link {
         let master = attributes.integer(IFLA_MASTER, UInt32.self) ?? 0
         isTun = attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND) == "tun"
         isHeld = isTun && attributes.integer(IFLA_CARRIER, UInt8.self) != 0
+        mtu = attributes.integer(IFLA_MTU, UInt32.self) ?? 0
         isPort = master != 0 && attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_SLAVE_KIND) != "vrf"
     }
 }

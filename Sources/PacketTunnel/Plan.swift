@@ -73,7 +73,9 @@ extension CaptureRequest {
     private var tunSteps: [Step] {
         [
             Step("ip tuntap add dev \(tun) mode tun multi_queue vnet_hdr"),
-            Step("ip link set \(tun) mtu \(mtu) txqueuelen \(TunDevice.queueLength) addrgenmode none"),
+            Step(
+                "ip link set \(tun) mtu \(mtu ?? TunDevice.usualMTU) txqueuelen \(TunDevice.queueLength) addrgenmode none"
+            ),
             Step("ip address add \(addresses.near4) peer \(addresses.far4) dev \(tun)"),
             Step("ip link set \(tun) up"),
         ]
@@ -85,13 +87,14 @@ extension CaptureRequest {
         let attach = { (hook: String, program: LinkPrograms.Name, name: String) in
             Step("bpftool net attach \(hook) name \(program.rawValue) dev \(name)")
         }
-        return [attach("tcx_ingress", .tunIngress, tun)]
-            + table.links.compactMap { link in
-                if selection.serves(link) {
-                    return attach("tcx_ingress", link.hasEther ? .ingressEther : .ingressBare, link.name)
-                }
-                guard selection.captures(link) else { return nil }
-                return attach("tcx_egress", link.hasEther ? .egressEther : .egressBare, link.name)
+        return [attach("tcx_ingress", mode == .full ? .fullTunIngress : .tunIngress, tun)]
+            + table.links.flatMap { link -> [Step] in
+                let served = selection.serves(link)
+                guard served || selection.captures(link) else { return [] }
+                let (taking, counting) = served ? ("tcx_ingress", "tcx_egress") : ("tcx_egress", "tcx_ingress")
+                let take = attach(taking, .taking(mode, served: served, hasEther: link.hasEther), link.name)
+                guard mode == .full else { return [take] }
+                return [attach(counting, .counting(hasEther: link.hasEther), link.name), take]
             }
     }
 

@@ -1,7 +1,7 @@
 import CTunnel
 import Kernel
 import Synchronization
-import Wire
+public import Wire
 
 /// The `route` back end, for kernels without TCX: rules send DNS to a table whose default route is the TUN.
 ///
@@ -178,4 +178,10 @@ public final class RouteCapture: Capture {
 
     /// The route back end counts nothing in the kernel.
     public var counters: CaptureCounters { CaptureCounters() }
+    /// Verdicts stay in user space here.
+    public var flows: FlowMap? { nil }
+    public var lowersLifetime: Bool { true }
+
+    public func setPrefixes(include: [Prefix], exclude: [Prefix]) throws(CaptureError) {
+    }
 }

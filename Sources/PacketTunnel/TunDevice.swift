@@ -42,7 +42,7 @@ public struct TunDevice: ~Copyable, Sendable {
         }
         name = request.tun
         self.ifindex = ifindex
-        offloads = Offloads(rawValue: max(0, ctunnel_offload(descriptor.number)))
+        offloads = request.offloads ? Offloads(rawValue: max(0, ctunnel_offload(descriptor.number))) : []
         self.descriptor = descriptor
     }
 
@@ -76,9 +76,10 @@ public struct TunDevice: ~Copyable, Sendable {
     ) throws(KernelError) -> Bool {
         let name = request.tun
         var link = NetlinkMessage(RTM_NEWLINK, flags: NLM_F_ACK, header: ifinfomsg(index: ifindex))
-        link.put(IFLA_MTU, request.mtu)
+        let mtu = request.mtu ?? usualMTU
+        link.put(IFLA_MTU, mtu)
         link.put(IFLA_TXQLEN, queueLength)
-        try netlink.request(link, "set the MTU of \(name) to \(request.mtu)")
+        try netlink.request(link, "set the MTU of \(name) to \(mtu)")
         let addresses = request.addresses
         try netlink.request(
             NetlinkMessage(address: addresses.near4, peer: addresses.far4, ifindex: ifindex),
@@ -89,7 +90,7 @@ public struct TunDevice: ~Copyable, Sendable {
         var up = NetlinkMessage(
             RTM_NEWLINK, flags: NLM_F_ACK,
             header: ifinfomsg(index: ifindex, flags: UInt32(IFF_UP), change: UInt32(IFF_UP)))
-        up.put(IFLA_MTU, request.mtu)
+        up.put(IFLA_MTU, mtu)
         try netlink.request(up, "bring \(name) up")
         // Only now: an address of a device that is down may never get the route to its peer.
         if hasIPv6 {
@@ -132,6 +133,8 @@ public struct TunDevice: ~Copyable, Sendable {
 
     /// Packets that wait for the reader before the kernel drops.
     static let queueLength: UInt32 = 4096
+    /// Of the TUN as long as no captured link has told another one.
+    static let usualMTU: UInt32 = 1500
     /// `IN6_ADDR_GEN_MODE_NONE`.
     private static let noLinkLocal: UInt8 = 1
 

@@ -39,29 +39,62 @@ public struct Segment: Sendable {
     public static func composeReset(into bytes: inout MutableRawSpan, answering packet: Packet) -> Int {
         let segment = Segment(bytes.bytes, packet)
         if segment.isRST { return 0 }
-        let at = packet.isIPv6 ? 40 : 20
-        if packet.isIPv6 {
-            bytes.put32(0, 0x6000_0000)
-            bytes.put16(4, 20)
-            bytes.put16(6, UInt16(Packet.Number.tcp) << 8 | 64)
+        let isACK = segment.isACK
+        return composeReset(
+            into: &bytes, from: packet.destination, packet.destinationPort, to: packet.source, packet.sourcePort,
+            sequence: isACK ? segment.acknowledgment : 0, acknowledgment: isACK ? 0 : segment.sequenceEnd,
+            flags: isACK ? rst : rst | ack)
+    }
+
+    /// Composes the reset that ends a connection at its far end, as if the sender of a segment had given it up: with
+    /// the segment's own numbers, which are those that the far end expects next unless segments are under way (RFC 9293
+    /// section 3.5.2).
+    ///
+    /// - Parameters:
+    ///   - out: room for 40 bytes (IPv4) or 60 (IPv6).
+    ///   - bytes: a packet of the connection.
+    ///   - packet: what `Packet.parse` made of it; of kind `tcp`.
+    /// - Returns: the bytes of the reset.
+    @inlinable
+    public static func composeAbort(
+        into out: inout MutableRawSpan, after bytes: RawSpan, _ packet: Packet
+    ) -> Int {
+        let segment = Segment(bytes, packet)
+        return composeReset(
+            into: &out, from: packet.source, packet.sourcePort, to: packet.destination, packet.destinationPort,
+            sequence: segment.sequence, acknowledgment: segment.isACK ? segment.acknowledgment : 0,
+            flags: segment.isACK ? rst | ack : rst)
+    }
+
+    /// A whole packet of a reset, with complete checksums. Returns its bytes.
+    @inlinable
+    static func composeReset(
+        into out: inout MutableRawSpan, from source: IPAddress, _ sourcePort: UInt16, to destination: IPAddress,
+        _ destinationPort: UInt16, sequence: UInt32, acknowledgment: UInt32, flags: UInt8
+    ) -> Int {
+        let at = source.isIPv6 ? 40 : 20
+        if source.isIPv6 {
+            out.put32(0, 0x6000_0000)
+            out.put16(4, 20)
+            out.put16(6, UInt16(Packet.Number.tcp) << 8 | 64)
         } else {
-            bytes.put32(0, 0x4500_0000 | 40)
-            bytes.put32(4, 0x0000_4000)  // no ID, do not fragment
-            bytes.put32(8, 64 << 24 | UInt32(Packet.Number.tcp) << 16)
+            out.put32(0, 0x4500_0000 | 40)
+            out.put32(4, 0x0000_4000)  // no ID, do not fragment
+            out.put32(8, 64 << 24 | UInt32(Packet.Number.tcp) << 16)
         }
-        packet.destination.compose(into: &bytes, at: packet.isIPv6 ? 8 : 12)
-        packet.source.compose(into: &bytes, at: packet.isIPv6 ? 24 : 16)
-        bytes.put16(at, packet.destinationPort)
-        bytes.put16(at + 2, packet.sourcePort)
-        bytes.put32(at + 4, segment.isACK ? segment.acknowledgment : 0)
-        bytes.put32(at + 8, segment.isACK ? 0 : segment.sequenceEnd)
-        bytes.put16(at + 12, 5 << 12 | UInt16(segment.isACK ? rst : rst | ack))
-        bytes.put16(at + 14, 0)
-        bytes.put32(at + 16, 0)
-        let pseudo = Checksum.pseudoHeader(packet.destination, packet.source, Packet.Number.tcp, length: 20)
-        bytes.put16(at + 16, ~Checksum.fold(Checksum.sum(bytes.bytes.part(at, 20), pseudo)))
-        if !packet.isIPv6 {
-            bytes.put16(10, ~Checksum.fold(Checksum.sum(bytes.bytes.part(0, 20))))
+        source.compose(into: &out, at: source.isIPv6 ? 8 : 12)
+        destination.compose(into: &out, at: source.isIPv6 ? 24 : 16)
+        out.put16(at, sourcePort)
+        out.put16(at + 2, destinationPort)
+        out.put32(at + 4, sequence)
+        out.put32(at + 8, acknowledgment)
+        out.put16(at + 12, 5 << 12 | UInt16(flags))
+        out.put16(at + 14, 0)
+        out.put32(at + 16, 0)
+        let pseudo = Checksum.pseudoHeader(source, destination, Packet.Number.tcp, length: 20)
+        out.put16(at + 16, ~Checksum.fold(Checksum.sum(out.bytes.part(at, 20), pseudo)))
+        if !source.isIPv6 {
+            out.put16(10, ~Checksum.fold(Checksum.sum(out.bytes.part(0, 20))))
         }
         return at + 20
     }

@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 import Testing
 import Wire
 
@@ -49,7 +50,7 @@ struct SeededGenerator: RandomNumberGenerator {
                 $0.rcode = [0, 0, 0, 2, 3, -1].randomElement(using: &random)!
                 $0.latency = $0.rcode < 0 ? -1 : Int32.random(in: 0..<200_000, using: &random)
                 $0.qtype = qtypes.randomElement(using: &random)!
-                $0.pid = Int32.random(in: -1...3, using: &random)
+                $0.owner.pid = Int32.random(in: -1...3, using: &random)
             }
             reference.append((row, names.randomElement(using: &random)!))
         }
@@ -66,13 +67,16 @@ struct SeededGenerator: RandomNumberGenerator {
             if start == 1500 { while try Rollup.step(part.connection) {} }
         }
         _ = try rows(
-            store, "UPDATE processes SET app = CASE pid WHEN 1 THEN 'curl' WHEN 2 THEN 'firefox' WHEN 3 THEN 'curl' END"
+            store,
+            "UPDATE processes SET app = CASE pid WHEN 1 THEN '/usr/bin/curl' WHEN 2 THEN '/opt/firefox' WHEN 3 THEN '/usr/bin/curl' END"
         )
         #expect(try rows(store, "SELECT count(*) FROM query_spans") == [["10"]])
         #expect(try rows(store, "SELECT count(*) FROM query_summaries") == [["5"]])
     }
 
-    static func app(_ row: QueryRow) -> String? { [1: "curl", 2: "firefox", 3: "curl"][row.pid] }
+    static func app(_ row: QueryRow) -> String? {
+        [1: "/usr/bin/curl", 2: "/opt/firefox", 3: "/usr/bin/curl"][row.owner.pid]
+    }
 
     func ids(_ filter: LogFilter) throws -> [Int64] {
         var ids: [Int64] = []
@@ -99,7 +103,9 @@ struct SeededGenerator: RandomNumberGenerator {
                     filter.client = ClientMatch(
                         ["192.0.2.3", "192.0.2.9", "192.0.2.0/31", "192.0.2.0/24", "2001:db8::/32"]
                             .randomElement(using: &random)!)!
-                case 5: filter.app = ["curl", "*", "fire*", "Curl"].randomElement(using: &random)!
+                case 5:
+                    filter.app = ["curl", "*", "fire*", "Curl", "/usr/*", "/opt/firefox", "usr"].randomElement(
+                        using: &random)!
                 case 6: filter.qtype = RecordType([1, 28, 65, 16, 2].randomElement(using: &random)!)
                 case 7: filter.list = ["list1", "list3", "list4"].randomElement(using: &random)!
                 case 8:
@@ -131,7 +137,9 @@ struct SeededGenerator: RandomNumberGenerator {
                     if client.address.isIPv6 || row.client.low & mask != client.address.low { continue }
                 }
                 if let app = filter.app {
-                    guard let name = Self.app(row), fnmatch(app, name, 0) == 0 else { continue }
+                    guard let path = Self.app(row),
+                        fnmatch(app, app.contains("/") ? path : String(path.split(separator: "/").last!), 0) == 0
+                    else { continue }
                 }
                 if let qtype = filter.qtype, row.qtype != qtype.code { continue }
                 if let list = filter.list, row.list <= 0 || "list\(row.list)" != list { continue }

@@ -133,13 +133,15 @@ import Wire
         var random = SeededGenerator(seed)
         for _ in 0..<200 {
             var entries = (0..<Int.random(in: 0..<300, using: &random)).map { _ in
-                UInt64.random(in: 0..<UInt64(1) << UInt64.random(in: 1...40, using: &random), using: &random) << 1
-                    | UInt64.random(in: 0...1, using: &random)
+                IDCounts.Entry(
+                    id: Int64.random(in: 0..<1 << Int64.random(in: 1...40, using: &random), using: &random),
+                    queries: Int.random(in: 0..<5, using: &random) == 0 ? 900 : 1,
+                    isBlocked: Bool.random(using: &random))
             }
             var naive: [Int64: (Int64, Int64)] = [:]
             for entry in entries {
-                naive[Int64(entry >> 1), default: (0, 0)].0 += 1
-                naive[Int64(entry >> 1)]!.1 += Int64(entry & 1)
+                naive[entry.id, default: (0, 0)].0 += entry.queries
+                if entry.isBlocked { naive[entry.id]!.1 += entry.queries }
             }
             var bytes: [UInt8] = []
             IDCounts(&entries).append(to: &bytes)

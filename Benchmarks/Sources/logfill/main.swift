@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 import QueryLog
 import Wire
 
@@ -49,7 +50,8 @@ let ring = try QueryRing(capacity: 16 << 20)
 var options = QueryLogWriter.Options()
 options.limits = QueryLogLimits(maximumAge: nil, maximumBytes: nil)
 let writer = try QueryLogWriter(
-    path: arguments[1] + "/querylog.db", rings: [ring], labels: LogLabels(list: { "list\($0)" }), options: options)
+    path: arguments[1] + "/querylog.db", rings: [ring],
+    labels: LogLabels(list: { "list\($0)" }, app: { "/usr/bin/app\($0.pid % 1000 / 100)" }), options: options)
 let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
 let span = days * 86_400_000_000
 let begun = Date()
@@ -63,8 +65,7 @@ for number in 0..<count {
     row.transport = random.next() % 50 == 0 ? .tcp : .udp
     row.qtype = [1, 1, 1, 28, 28, 65, 12, 16][Int(random.next() % 8)]
     row.rcode = 0
-    row.pid = Int32(random.next() % 12) * 100 + 1000
-    row.uid = 1000
+    row.owner = Owner(uid: 1000, pid: Int32(random.next() % 12) * 100 + 1000, certainty: .exact)
     // The inverse of the distribution function of a bounded Pareto law.
     let rank = min(nameCount - 1, Int(pow(1 - random.unit() * (1 - pow(Double(nameCount), -0.1)), -1 / 0.1)) - 1)
     var digest = digests[rank]

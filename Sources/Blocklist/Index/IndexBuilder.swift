@@ -176,10 +176,12 @@ struct IndexBuilder: ~Copyable {
                 names.append([record])
                 continue
             }
-            // An exact allow entry leaves the names below it to the suffix entry of the same name.
-            if last.count == 1 && kind(last[0]) == [.allow, .exact] && !kind(record).contains(.exact) {
-                names[names.count - 1].append(record)
-            }
+            // The best entry for the name itself and the best for the names below it, in the order of their rank.
+            let isNeeded =
+                last.count == 1
+                && (kind(last[0]).contains(.exact) && !kind(record).contains(.exact)
+                    || kind(last[0]).contains(.below) && !kind(record).contains(.below))
+            if isNeeded { names[names.count - 1].append(record) }
         }
         return names
     }

@@ -129,7 +129,7 @@ struct IndexView: @unchecked Sendable {
         return at == count
     }
 
-    /// Where the name of an ordinal comes from; nil when its rule is exact and does not apply.
+    /// Where the name of an ordinal comes from; nil when its rule is exact or below and does not apply.
     private func hit(_ ordinal: Int, _ whole: Bool) -> Hit? {
         let bit = UInt64(ordinal) * sourceBits
         let word = unsafe (sources + Int(bit >> 3)).loadUnaligned(as: UInt64.self)
@@ -147,7 +147,7 @@ struct IndexView: @unchecked Sendable {
         let record = unsafe classes + low * 24
         let kind = unsafe EntryKind(
             rawValue: UInt8(truncatingIfNeeded: record.load(fromByteOffset: 12, as: UInt32.self)))
-        if kind.contains(.exact) && !whole { return nil }
+        if kind.contains(whole ? .below : .exact) { return nil }
         let line = unsafe source - record.load(as: UInt64.self)
         let list = unsafe record.load(fromByteOffset: 8, as: Int32.self)
         return Hit(list: list, line: Int32(truncatingIfNeeded: line), kind: kind)

@@ -5,9 +5,11 @@ final class Overlay: Sendable {
     let version: UInt64
     let image: IndexImage
     let patterns: PatternSet
+    let flows: FlowRuleSet
 
     /// - Parameter seed: that of the index it is consulted with, so that a name is hashed once for both.
-    init(_ rules: [UserRule], version: UInt64, seed: UInt64) throws {
+    init(_ rules: [UserRule], flows: [FlowRule] = [], version: UInt64, seed: UInt64) throws {
+        self.flows = FlowRuleSet(flows)
         self.version = version
         let highest = rules.map { Int($0.id) }.max() ?? 0
         let classes = (0..<4).map {

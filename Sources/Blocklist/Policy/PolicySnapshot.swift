@@ -7,6 +7,7 @@ public final class PolicySnapshot: Sendable {
     private let lists: IndexView
     private let rules: IndexView
     private let patterns: PatternSet.View
+    let flows: FlowRuleSet.View
     private let titles: [Int32: String]
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
@@ -19,13 +20,13 @@ public final class PolicySnapshot: Sendable {
 
     convenience init(store: BlocklistStore) throws {
         let image = try IndexImage(path: store.indexPath)
-        let (counters, rules) = try store.read { db in
-            (try BlocklistStore.counters(db), try BlocklistStore.rules(db))
+        let (counters, rules, flows) = try store.read { db in
+            (try BlocklistStore.counters(db), try BlocklistStore.rules(db), try BlocklistStore.flowRules(db))
         }
         guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
-        let overlay = try Overlay(rules, version: counters.rules, seed: image.header.seed)
+        let overlay = try Overlay(rules, flows: flows, version: counters.rules, seed: image.header.seed)
         self.init(index: image, overlay: overlay)
     }
 
@@ -35,11 +36,15 @@ public final class PolicySnapshot: Sendable {
         lists = index.view
         rules = overlay.image.view
         patterns = overlay.patterns.view
+        flows = overlay.flows.view
         titles = index.titles
     }
 
     /// Listed names in force: those of the lists, each counted once.
     public var names: Int { lists.names }
+
+    /// Whether a name can matter: there are rules or lists of names.
+    var judgesNames: Bool { lists.names > 0 || rules.names > 0 || patterns.count > 0 }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
@@ -52,8 +57,8 @@ public final class PolicySnapshot: Sendable {
     /// What the policy says of a name. Does not allocate, count references or lock; any thread.
     ///
     /// User rules come first: among names the longest match wins, at the same length allow wins; then regular
-    /// expressions, allowing ones first. Then the lists: the longest match of an allow list, else the longest match of a
-    /// deny list.
+    /// expressions, allowing ones first. Then the lists: the longest match of an important entry that allows, else of one
+    /// that denies, then the same of entries that are not important.
     ///
     /// - Parameter name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches
     ///   nothing.
@@ -82,7 +87,7 @@ public final class PolicySnapshot: Sendable {
                 let hit = unsafe lists.find(value, query.text(place), query.end - place, whole: index == 0),
                 query.isPlain(from: index)
             {
-                if hit.kind.contains(.allow) { best.allow(hit, depth) } else { best.deny(hit, depth) }
+                best.list(hit, depth)
             }
             if rules.lists(depth: depth),
                 let hit = unsafe rules.find(value, query.text(place), query.end - place, whole: index == 0),
@@ -93,21 +98,32 @@ public final class PolicySnapshot: Sendable {
         }
         if let user = best.user { return user }
         if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1) { return verdict }
-        return best.allow ?? best.deny ?? .forward
+        return best.listed
     }
 
     /// The longest match of each tier so far.
     private struct Best {
         var user: Verdict?
-        var allow: Verdict?
-        var deny: Verdict?
+        private var importantAllow: Verdict?
+        private var importantDeny: Verdict?
+        private var allow: Verdict?
+        private var deny: Verdict?
 
         @inline(__always)
         mutating func user(_ hit: IndexView.Hit, _ depth: Int) { user = verdict(hit, depth) }
+
         @inline(__always)
-        mutating func allow(_ hit: IndexView.Hit, _ depth: Int) { allow = verdict(hit, depth) }
-        @inline(__always)
-        mutating func deny(_ hit: IndexView.Hit, _ depth: Int) { deny = verdict(hit, depth) }
+        mutating func list(_ hit: IndexView.Hit, _ depth: Int) {
+            let verdict = verdict(hit, depth)
+            if hit.kind.contains(.important) {
+                if hit.kind.contains(.allow) { importantAllow = verdict } else { importantDeny = verdict }
+            } else {
+                if hit.kind.contains(.allow) { allow = verdict } else { deny = verdict }
+            }
+        }
+
+        /// What the lists say.
+        var listed: Verdict { importantAllow ?? importantDeny ?? allow ?? deny ?? .forward }
 
         @inline(__always)
         private func verdict(_ hit: IndexView.Hit, _ depth: Int) -> Verdict {

@@ -59,7 +59,7 @@ extension BlocklistStore {
             try String.fetchOne(
                 db,
                 sql: """
-                    SELECT coalesce(entry.text, list.prefix || entry.name) FROM entry JOIN list ON list.id = ?
+                    SELECT coalesce(entry.text, list.prefix || entry.name || list.suffix) FROM entry JOIN list ON list.id = ?
                     WHERE entry.id = ?
                     """,
                 arguments: [list, EntryID(list: Int64(list), line: line, name: 0).raw])
@@ -88,7 +88,7 @@ extension BlocklistStore {
                 sql: """
                     SELECT entry.id, entry.kind, entry.name, list.name AS list, list.enabled,
                         coalesce((SELECT first.text FROM entry AS first WHERE first.id = entry.id & ~4095),
-                            list.prefix || entry.name) AS rule
+                            list.prefix || entry.name || list.suffix) AS rule
                     FROM entry JOIN list ON list.id = entry.id >> 42
                     WHERE instr(entry.name, ?) > 0 ORDER BY entry.id LIMIT ?
                     """, arguments: [needle, max(0, limit - hits.count)])

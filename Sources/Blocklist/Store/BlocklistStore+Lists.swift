@@ -136,10 +136,13 @@ extension BlocklistStore {
             if let format = ListFormat(rawValue: list.format) { return format }
             return try FormatDetector.detect(head, path: list.source)
         }
-        let (report, prefix) =
+        let (report, affixes, kinds) =
             switch format {
             case .hosts: try copy(db, list, format, &reader, HostsParser(), progress)
             case .domains: try copy(db, list, format, &reader, DomainsParser(), progress)
+            case .adblock: try copy(db, list, format, &reader, AdblockParser(), progress)
+            case .dnsmasq: try copy(db, list, format, &reader, DnsmasqParser(), progress)
+            case .unbound: try copy(db, list, format, &reader, UnboundParser(), progress)
             }
         guard report.entries > 0 else {
             let first = report.refusals.first
@@ -150,11 +153,12 @@ extension BlocklistStore {
         }
         try db.execute(
             sql: """
-                UPDATE list SET detected = ?, prefix = ?, lines = ?, entries = ?, skipped = ?, refused = ?,
+                UPDATE list SET detected = ?, prefix = ?, suffix = ?, kinds = ?, lines = ?, entries = ?, skipped = ?, refused = ?,
                     updated = ?, checked = ?, error = NULL WHERE id = ?
                 """,
             arguments: [
-                format.rawValue, String(decoding: prefix, as: UTF8.self), report.lines, report.entries,
+                format.rawValue, String(decoding: affixes.prefix, as: UTF8.self),
+                String(decoding: affixes.suffix, as: UTF8.self), kinds, report.lines, report.entries,
                 report.skipped, report.refused, now(), now(), list.id,
             ])
         try db.execute(sql: "DELETE FROM refusal WHERE list = ?", arguments: [list.id])
@@ -170,14 +174,14 @@ extension BlocklistStore {
     private static func copy(
         _ db: Database, _ list: BlockList, _ format: ListFormat, _ reader: inout LineReader,
         _ parser: consuming some LineParser, _ progress: ProgressHandler
-    ) throws(BlocklistError) -> (ImportReport, [UInt8]) {
+    ) throws(BlocklistError) -> (ImportReport, (prefix: [UInt8], suffix: [UInt8]), Int) {
         var writer = try EntryWriter(db, list, format: format)
         let size = Int64(reader.size)
         try reader.forEachLine { number, line, cut, read throws(BlocklistError) in
             try writer.take(number, line, cut: cut, &parser)
             if number & 0xFFFF == 0 { progress(WorkProgress(phase: .reading, done: Int64(read), total: size)) }
         }
-        return (writer.report, writer.prefix ?? [])
+        return (writer.report, writer.affixes ?? ([], []), writer.kinds)
     }
 
     private static func absolute(_ path: String) -> String {

@@ -47,7 +47,7 @@ extension BlocklistStore {
                 try db.execute(
                     sql: """
                         INSERT INTO rule (match, action, name, comment, added) VALUES (?, ?, ?, ?, ?)
-                        ON CONFLICT (name, match) DO UPDATE SET
+                        ON CONFLICT (name, match, app, user) DO UPDATE SET
                             action = excluded.action, comment = excluded.comment, added = excluded.added
                         """,
                     arguments: [

@@ -13,8 +13,10 @@ struct EntryWriter: LineSink, ~Copyable {
     private let list: Int64
     private let kind: EntryKind
     private(set) var report: ImportReport
-    /// What stands before the name in the first line taken.
-    private(set) var prefix: [UInt8]?
+    /// What stands before and behind the name in the first line taken.
+    private(set) var affixes: (prefix: [UInt8], suffix: [UInt8])?
+    /// A bit for each kind of entry written.
+    private(set) var kinds = 0
     private var number = 0
     private var names = 0
     private var line: [UInt8] = []
@@ -68,7 +70,9 @@ struct EntryWriter: LineSink, ~Copyable {
         report.entries += 1
         let written = names == 1 && !derivable(name) ? asWritten() : nil
         unsafe sqlite3_bind_int64(statement, 1, id)
-        unsafe sqlite3_bind_int(statement, 2, CInt(kind.symmetricDifference(options).rawValue))
+        let kind = kind.symmetricDifference(options)
+        kinds |= 1 << Int(kind.rawValue)
+        unsafe sqlite3_bind_int(statement, 2, CInt(kind.rawValue))
         // The pointers are good until the step below, which is all SQLite needs.
         unsafe name.span.withUnsafeBufferPointer { bytes in
             let text = unsafe UnsafeRawPointer(bytes.baseAddress!).assumingMemoryBound(to: CChar.self)
@@ -94,20 +98,31 @@ struct EntryWriter: LineSink, ~Copyable {
         report.refusals.append(Refusal(line: number, text: asWritten(comment: true), reason: "\(problem)"))
     }
 
-    /// Whether the line is the list's prefix and the name, and nothing more. The first line decides on the prefix.
+    /// Whether the line is the list's prefix, the name and the list's suffix, and nothing more. The first line that holds
+    /// its name decides on both.
     private mutating func derivable(_ name: borrowing NameText) -> Bool {
-        let count = name.count
-        guard line.count >= count else { return false }
-        let start = line.count - count
-        guard start == 0 || Words.blank(line[start - 1]) else { return false }
-        let text = name.span
-        for index in 0..<count where line[start + index] != text[index] { return false }
-        guard let prefix else {
-            prefix = Array(line[..<start])
+        guard let affixes else {
+            guard let start = place(of: name), !line[(start + name.count)...].contains(UInt8(ascii: "#")) else {
+                return false
+            }
+            affixes = (Array(line[..<start]), Array(line[(start + name.count)...]))
             return true
         }
-        guard prefix.count == start else { return false }
-        for index in 0..<start where prefix[index] != line[index] { return false }
+        let (prefix, suffix) = affixes
+        return line.count == prefix.count + name.count + suffix.count && holds(name, at: prefix.count)
+            && line.starts(with: prefix) && line[(prefix.count + name.count)...].elementsEqual(suffix)
+    }
+
+    /// Where the name stands in the line, letter for letter.
+    private func place(of name: borrowing NameText) -> Int? {
+        guard line.count >= name.count else { return nil }
+        for start in 0...line.count - name.count where holds(name, at: start) { return start }
+        return nil
+    }
+
+    private func holds(_ name: borrowing NameText, at start: Int) -> Bool {
+        let text = name.span
+        for index in text.indices where line[start + index] != text[index] { return false }
         return true
     }
 

@@ -37,11 +37,13 @@ public struct UserRule: Sendable, Equatable {
     public var id: Int32
     public var match: Match
     public var action: Action
-    /// A name in stored form, or the regular expression as given.
+    /// A name in stored form, or the regular expression as given; `.` in a rule for a program or user: every name.
     public var name: String
     public var comment: String
     /// Microseconds since 1970, UTC.
     public var added: Int64
+    /// Whose queries it speaks of.
+    public var owner = RuleOwner()
 }
 
 /// A refused line.

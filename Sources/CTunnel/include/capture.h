@@ -28,6 +28,30 @@ struct capture_flow {
     __u8 has_ether;
 };
 
+/* How long a flow is followed in full mode, and what was decided: value of the map `flows`. Packets are those of the wire: a
+ * super-packet counts as what it is cut into. Bytes are those of IP packets, IP headers included. Times are nanoseconds of
+ * CLOCK_MONOTONIC_COARSE. */
+struct capture_track {
+    struct capture_flow where;
+    __u32 epoch;   /* under which `verdict` holds */
+    __u16 verdict; /* enum capture_verdict */
+    __u16 reserved;
+    __u32 flags; /* CAPTURE_FIN_OUT ... */
+    __u32 reserved2;
+    __u64 cookie;  /* of the socket, 0 when it is not this machine's */
+    __u64 began;   /* its first packet; another value means another flow of the same addresses and ports */
+    __u64 seen;    /* its last packet */
+    __u64 packets_out, bytes_out; /* by the side that began the flow */
+    __u64 packets_in, bytes_in;
+};
+
+enum capture_verdict {
+    CAPTURE_UNDECIDED = 0, /* packets go to user space */
+    CAPTURE_ALLOW = 1,     /* packets stay in the kernel while the epoch is that of the verdict */
+};
+
+enum { CAPTURE_FIN_OUT = 1, CAPTURE_FIN_IN = 2, CAPTURE_RST = 4 };
+
 /* Keys, all fields in network byte order. A fragment after the first has no ports: its key carries the
  * identification of the datagram in their place. */
 struct capture_key4 {
@@ -46,6 +70,38 @@ struct capture_key6 {
     __u16 zero;
 };
 
+/* In the key of the maps `flows`, `inbound` and `fragments` of full mode, IPv4 addresses are mapped (RFC 4291 section 2.5.5.2), `zero` is
+ * the IP version (host byte order), and an ICMP echo has its identifier as the port of the side that asks. */
+
+/* Input of the program `flow_order`, which changes an entry of `flows` in place, and its answer. */
+struct capture_order {
+    struct capture_key6 key;
+    __u32 verdict; /* enum capture_verdict, or CAPTURE_FORGET */
+    __u32 found;   /* answer: 1 when there was such an entry */
+};
+enum { CAPTURE_FORGET = 0xffff };
+
+/* Value of the map `fragments`: of a datagram in fragments, by its identification. */
+struct capture_fragments {
+    struct capture_key6 flow;
+    struct capture_flow where;
+    __u32 passed; /* 1 when the first fragment was let out */
+    __u32 reserved;
+};
+
+/* Key of the maps `include` and `exclude`: the version, then the address as in `capture_key6`. */
+struct capture_prefix {
+    __u32 bits; /* 32 for the version, 96 more for IPv4, and the length of the prefix */
+    __u32 version;
+    __u32 address[4];
+};
+
+/* Value of the map `control`, changed while the programs run. */
+struct capture_control {
+    __u32 epoch;
+    __u32 reserved;
+};
+
 /* Value of the per-CPU map `counters`, packets. */
 struct capture_counters {
     __u64 captured;  /* redirected to the TUN from a captured link */
@@ -56,12 +112,22 @@ struct capture_counters {
     __u64 passed;    /* webtun's own, left alone because of the mark */
     __u64 fragments; /* of `captured` and `served`: fragments */
     __u64 errors;    /* dropped: malformed, or a helper failed */
+    /* Of full mode: */
+    __u64 allowed;  /* left alone because of the flow's verdict */
+    __u64 inbound;  /* left alone because the far side began the flow */
+    __u64 excluded; /* left alone because of the prefixes */
+    __u64 reserved;
 };
 
 _Static_assert(sizeof(struct capture_config) == 16, "capture_config");
 _Static_assert(sizeof(struct capture_flow) == 24, "capture_flow");
 _Static_assert(sizeof(struct capture_key4) == 16, "capture_key4");
 _Static_assert(sizeof(struct capture_key6) == 40, "capture_key6");
-_Static_assert(sizeof(struct capture_counters) == 64, "capture_counters");
+_Static_assert(sizeof(struct capture_counters) == 96, "capture_counters");
+_Static_assert(sizeof(struct capture_track) == 96, "capture_track");
+_Static_assert(sizeof(struct capture_order) == 48, "capture_order");
+_Static_assert(sizeof(struct capture_fragments) == 72, "capture_fragments");
+_Static_assert(sizeof(struct capture_prefix) == 24, "capture_prefix");
+_Static_assert(sizeof(struct capture_control) == 8, "capture_control");
 
 #endif

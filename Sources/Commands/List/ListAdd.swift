@@ -6,6 +6,9 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
     case auto
     case hosts
     case domains
+    case adblock
+    case dnsmasq
+    case unbound
 }
 
 /// `webtun list add`

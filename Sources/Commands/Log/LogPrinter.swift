@@ -50,10 +50,13 @@ struct LogPrinter {
             }
         let why = row.list ?? (row.reason == "rule" ? "rule" : row.reason) ?? ""
         let answer = row.answer ?? (row.rcode == "NOERROR" ? "" : row.rcode ?? "no answer")
-        let client = [row.client, row.app].compactMap(\.self).joined(separator: " ")
+        let client = [row.client, row.app?.split(separator: "/").last.map(String.init)].compactMap(\.self).joined(
+            separator: " ")
+        let name =
+            (row.qname.isEmpty ? "-" : row.qname) + (row.count > 1 ? " (\(Quantity.count(row.count)) times)" : "")
         return [
             Table.Cell(LocalTime.text(row.microseconds), .dim), Table.Cell(client), Table.Cell(mark, ink),
-            Table.Cell(row.qtype), Table.Cell(row.qname, row.verdict == "block" ? .red : nil), Table.Cell(why),
+            Table.Cell(row.qtype), Table.Cell(name, row.verdict == "block" ? .red : nil), Table.Cell(why),
             Table.Cell(answer, row.rcode == "SERVFAIL" || row.rcode == nil ? .yellow : .dim),
             Table.Cell(row.latency.map(Quantity.latency) ?? ""),
         ]
@@ -63,11 +66,13 @@ struct LogPrinter {
         [
             ("id", .integer(row.id)), ("time", .string(row.time)), ("client", .optional(row.client)),
             ("uid", .optional(row.uid)), ("pid", .optional(row.pid)), ("app", .optional(row.app)),
-            ("link", .optional(row.link)), ("transport", .string(row.transport)), ("qname", .string(row.qname)),
+            ("link", .optional(row.link)), ("transport", .string(row.transport)),
+            ("qname", .optional(row.qname.isEmpty ? nil : row.qname)),
             ("qtype", .string(row.qtype)), ("verdict", .string(row.verdict)), ("reason", .optional(row.reason)),
             ("list", .optional(row.list)), ("rule", .optional(row.rule)), ("rcode", .optional(row.rcode)),
             ("answer", .optional(row.answer)), ("upstream", .optional(row.upstream)), ("cached", .bool(row.cached)),
             ("dnssec", .optional(row.dnssec)), ("latency_us", .optional(row.latency)),
+            ("count", .integer(row.count)), ("certainty", .optional(row.certainty)),
         ]
     }
 }

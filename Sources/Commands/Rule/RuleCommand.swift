@@ -17,7 +17,13 @@ struct RuleCommand: ParsableCommand {
 
 /// `webtun rule ls`
 struct RuleLs: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "ls", abstract: "Show all rules.")
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "Show all rules.",
+        discussion: """
+            Examples:
+              webtun rule ls
+              webtun rule ls --json
+            """)
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
@@ -59,7 +65,13 @@ struct RuleLs: ParsableCommand {
 struct RuleRemove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove rules.",
-        discussion: "By id, or by name: then all rules of that name. Example: webtun rule rm games.example")
+        discussion: """
+            By id, or by name: then all rules of that name.
+
+            Examples:
+              webtun rule rm games.example
+              webtun rule rm 7 12
+            """)
 
     @Argument(help: ArgumentHelp("Rules, by id or name.", valueName: "rule"))
     var rules: [String]

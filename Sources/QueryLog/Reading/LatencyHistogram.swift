@@ -12,12 +12,12 @@ public struct LatencyHistogram: Sendable, Equatable {
 
     public init() {}
 
-    /// Adds a latency in microseconds; negative ones count as 0.
-    public mutating func add(_ microseconds: Int64) {
+    /// Adds a latency in microseconds, `times` times; negative ones count as 0.
+    public mutating func add(_ microseconds: Int64, times: Int = 1) {
         let value = max(0, microseconds)
-        buckets[LatencyHistogram.bucket(value)] += 1
-        count += 1
-        sum &+= value
+        buckets[LatencyHistogram.bucket(value)] &+= times
+        count &+= times
+        sum &+= value &* Int64(times)
         maximum = max(maximum, value)
     }
 

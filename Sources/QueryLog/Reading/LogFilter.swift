@@ -13,7 +13,7 @@ public struct LogFilter: Sendable, Equatable {
     /// A pattern for the whole qname, as SQLite's GLOB: `*`, `?`, `[a-z]`, `[^a-z]`. Upper case is lowered.
     public var name: String?
     public var client: ClientMatch?
-    /// A pattern for the program, as for names, in the case it is written.
+    /// A pattern for the path of the program or, without a `/`, for its last part; as for names, in the case it is written.
     public var app: String?
     public var qtype: RecordType?
     /// The list that decided, by its name.

@@ -167,15 +167,16 @@ extension QueryLogReader {
     ) throws(QueryLogError) {
         switch part {
         case .rows(let first, let last, let times):
-            try scan("outcome, time, latency", first: first, last: last, times: times) { row in
+            try scan("outcome, time, latency, coalesce(count, 1)", first: first, last: last, times: times) { row in
                 let outcome = row.integer(0)
                 let latency = row.optionalInteger(2).map { max(0, $0) }
+                let queries = row.integer(3)
                 sums.add(
-                    outcome, hour: HourCounts.hour(row.integer(1) + Schema.timeBase), queries: 1,
-                    latency: latency ?? 0)
+                    outcome, hour: HourCounts.hour(row.integer(1) + Schema.timeBase), queries: queries,
+                    latency: (latency ?? 0) &* queries)
                 guard let latency else { return }
-                sums.answered.add(latency)
-                if sums.table[outcome].isResolved { sums.resolved.add(latency) }
+                sums.answered.add(latency, times: Int(queries))
+                if sums.table[outcome].isResolved { sums.resolved.add(latency, times: Int(queries)) }
             }
         case .whole(let times):
             // Inside an edge, which is inside one hour.

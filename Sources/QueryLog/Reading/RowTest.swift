@@ -1,33 +1,5 @@
 internal import Wire
 
-/// A set of interned ids, as bits: they are small and dense.
-struct IDSet {
-    private var words: [UInt64] = []
-    private(set) var least: Int64 = .max
-    private(set) var greatest: Int64 = -1
-
-    init(_ ids: [Int64] = []) {
-        for id in ids { insert(id) }
-    }
-
-    /// Ids that no table of ours gives are left out.
-    mutating func insert(_ id: Int64) {
-        guard id >= 0, id < 1 << 32 else { return }
-        let word = Int(id >> 6)
-        while words.count <= word { words.append(0) }
-        words[word] |= 1 << UInt64(id & 63)
-        least = min(least, id)
-        greatest = max(greatest, id)
-    }
-
-    var isEmpty: Bool { greatest < 0 }
-
-    @inline(__always)
-    func contains(_ id: Int64) -> Bool {
-        id >= least && id <= greatest && words[Int(id >> 6)] & (1 << UInt64(id & 63)) != 0
-    }
-}
-
 /// A `LogFilter` as sets of interned ids, so that a row is tested with a few bits, and a run of rows by its summary.
 struct RowTest {
     var outcomes: IDSet?
@@ -59,7 +31,8 @@ struct RowTest {
             sources = ids
         }
         if let app = filter.app {
-            processes = try RowTest.ids(connection, "SELECT id FROM processes WHERE app GLOB ?", app)
+            let glob = app.contains("/") ? "app GLOB ?1" : "app GLOB ?1 OR app GLOB '*/' || ?1"
+            processes = try RowTest.ids(connection, "SELECT id FROM processes WHERE \(glob)", app)
         }
         if let qtype = filter.qtype { qtypes = IDSet([Int64(qtype.code)]) }
         if let name = filter.name?.lowercased() {

@@ -161,8 +161,11 @@ extension QueryLogReader {
         try parts([range.lower..<range.upper]) { (part, spans) throws(QueryLogError) in
             switch part {
             case .rows(let first, let last, let times):
-                try scan("\(column.rawValue), outcome", first: first, last: last, times: times) { row in
-                    if !row.isNull(0) { add(row.integer(0), 1, outcomes[row.integer(1)].isBlocked ? 1 : 0) }
+                try scan("\(column.rawValue), outcome, coalesce(count, 1)", first: first, last: last, times: times) {
+                    row in
+                    guard !row.isNull(0) else { return }
+                    let queries = Int(row.integer(2))
+                    add(row.integer(0), queries, outcomes[row.integer(1)].isBlocked ? queries : 0)
                 }
             case .whole:
                 spans.withBlob(column == .name ? 2 : 0) { bytes in

@@ -14,14 +14,15 @@ struct HourCounts {
     ///   - time: microseconds since 1970.
     ///   - latency: microseconds; nil when no answer was given.
     ///   - isResolved: whether an upstream was asked for it.
-    mutating func add(time: Int64, outcome: Int64, latency: Int64?, isResolved: Bool) {
+    ///   - queries: how many the row stands for.
+    mutating func add(time: Int64, outcome: Int64, latency: Int64?, isResolved: Bool, queries: Int64) {
         let hour = HourCounts.hour(time)
-        let latencySum = max(0, latency ?? 0)
-        hours[hour, default: Hour()].outcomes[outcome, default: (0, 0)].queries += 1
+        let latencySum = max(0, latency ?? 0) * queries
+        hours[hour, default: Hour()].outcomes[outcome, default: (0, 0)].queries += queries
         hours[hour]?.outcomes[outcome]?.latency += latencySum
         guard let latency else { return }
-        hours[hour]?.answered.add(latency)
-        if isResolved { hours[hour]?.resolved.add(latency) }
+        hours[hour]?.answered.add(latency, times: Int(queries))
+        if isResolved { hours[hour]?.resolved.add(latency, times: Int(queries)) }
     }
 
     /// Whole hours since 1970.

@@ -8,7 +8,7 @@ enum Rollup {
     /// - Returns: whether there was one; then there may be more.
     static func step(_ connection: Connection) throws(QueryLogError) -> Bool {
         guard let run = try next(connection) else { return false }
-        try transaction(connection) { () throws(QueryLogError) in
+        try connection.transaction { () throws(QueryLogError) in
             try write(try summary(connection, run.first, run.last, counting: true), connection, run.last, isExact: true)
         }
         return true
@@ -35,7 +35,7 @@ enum Rollup {
         guard try find.step() else { return false }
         let (first, last) = (find.integer(0), find.integer(1))
         find.reset()
-        try transaction(connection) { () throws(QueryLogError) in
+        try connection.transaction { () throws(QueryLogError) in
             try write(try summary(connection, first, last, counting: false), connection, last, isExact: true)
         }
         return true
@@ -61,27 +61,31 @@ enum Rollup {
             let outcomes = try OutcomeTable(connection)
             let rows = try connection.prepare(
                 """
-                SELECT outcome, time, latency FROM query_log
+                SELECT outcome, time, latency, coalesce(count, 1) FROM query_log
                 WHERE id BETWEEN \(ids.lowerBound) AND \(ids.upperBound)\(condition)
                 """)
             while try rows.step() {
                 hours.add(
                     time: rows.integer(1) + Schema.timeBase, outcome: rows.integer(0), latency: rows.optionalInteger(2),
-                    isResolved: outcomes[rows.integer(0)].isResolved)
+                    isResolved: outcomes[rows.integer(0)].isResolved, queries: rows.integer(3))
             }
             try hours.write(connection)
         }
     }
 
     /// Forgets the sums of a run of ids whose rows are all gone; the hours stay.
-    static func spanIsGone(_ connection: Connection, last: Int64) throws(QueryLogError) {
-        try connection.execute("DELETE FROM query_summaries WHERE last = \(last)")
+    static func forgetIfGone(_ connection: Connection, last: Int64) throws(QueryLogError) {
+        try connection.execute(
+            """
+            DELETE FROM query_summaries WHERE last = \(last)
+            AND NOT EXISTS (SELECT * FROM query_spans WHERE query_spans.last = \(last))
+            """)
     }
 
     /// Removes hours that ended before `time` (microseconds since 1970).
     static func removeHours(_ connection: Connection, before time: Int64) throws(QueryLogError) {
         let hour = HourCounts.hour(time)
-        try transaction(connection) { () throws(QueryLogError) in
+        try connection.transaction { () throws(QueryLogError) in
             try connection.execute("DELETE FROM query_hours WHERE hour < \(hour)")
             try connection.execute("DELETE FROM query_hour_latencies WHERE hour < \(hour)")
         }
@@ -96,32 +100,34 @@ enum Rollup {
         let table = try OutcomeTable(connection)
         var summary = SpanSummary()
         var hours = HourCounts()
-        var (outcomes, sources, processes, qtypes, names): ([UInt64], [UInt64], [UInt64], [UInt64], [UInt64])
-        (outcomes, sources, processes, qtypes, names) = ([], [], [], [], [])
+        typealias Entries = [IDCounts.Entry]
+        var (outcomes, sources, processes): (Entries, Entries, Entries) = ([], [], [])
+        var (qtypes, names): (Entries, Entries) = ([], [])
         var latencySums: [Int64: Int64] = [:]
         let rows = try connection.prepare(
             """
-            SELECT outcome, name, source, time, qtype, latency, process FROM query_log
+            SELECT outcome, name, source, time, qtype, latency, process, coalesce(count, 1) FROM query_log
             WHERE id BETWEEN \(first) AND \(last)
             """)
         while try rows.step() {
             let outcome = table[rows.integer(0)]
-            let mark: UInt64 = outcome.isBlocked ? 1 : 0
-            outcomes.append(UInt64(rows.integer(0)) << 1 | mark)
-            names.append(UInt64(rows.integer(1)) << 1 | mark)
-            sources.append(UInt64(rows.integer(2)) << 1 | mark)
-            qtypes.append(UInt64(rows.integer(4)) << 1 | mark)
-            if let process = rows.optionalInteger(6) { processes.append(UInt64(process) << 1 | mark) }
+            let queries = rows.integer(7)
+            let entry = { (id: Int64) in IDCounts.Entry(id: id, queries: queries, isBlocked: outcome.isBlocked) }
+            outcomes.append(entry(rows.integer(0)))
+            names.append(entry(rows.integer(1)))
+            sources.append(entry(rows.integer(2)))
+            qtypes.append(entry(rows.integer(4)))
+            if let process = rows.optionalInteger(6) { processes.append(entry(process)) }
             let latency = rows.optionalInteger(5)
             if let latency {
-                latencySums[rows.integer(0), default: 0] += max(0, latency)
-                summary.answered.add(latency)
-                if outcome.isResolved { summary.resolved.add(latency) }
+                latencySums[rows.integer(0), default: 0] += max(0, latency) * queries
+                summary.answered.add(latency, times: Int(queries))
+                if outcome.isResolved { summary.resolved.add(latency, times: Int(queries)) }
             }
             if counting {
                 hours.add(
                     time: rows.integer(3) + Schema.timeBase, outcome: rows.integer(0), latency: latency,
-                    isResolved: outcome.isResolved)
+                    isResolved: outcome.isResolved, queries: queries)
             }
         }
         summary.outcomes = IDCounts(&outcomes)
@@ -147,18 +153,5 @@ enum Rollup {
         insert.bind(4, bytes: summary.latencies)
         insert.bind(5, bytes: names)
         try insert.run()
-    }
-
-    private static func transaction(
-        _ connection: Connection, _ body: () throws(QueryLogError) -> Void
-    ) throws(QueryLogError) {
-        try connection.execute("BEGIN IMMEDIATE")
-        do {
-            try body()
-            try connection.execute("COMMIT")
-        } catch {
-            try? connection.execute("ROLLBACK")
-            throw error
-        }
     }
 }

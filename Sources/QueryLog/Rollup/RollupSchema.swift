@@ -23,12 +23,14 @@ enum RollupSchema {
         SELECT
             strftime('%Y-%m-%dT%H:00:00Z', h.hour * 3600, 'unixepoch') AS hour,
             o.verdict AS verdict, o.reason AS reason, o.list AS list, o.rcode AS rcode, o.upstream AS upstream,
-            o.cached AS cached, o.dnssec AS dnssec, sum(h.queries) AS queries,
-            CASE WHEN o.rcode IS NULL THEN NULL ELSE sum(h.latency) / sum(h.queries) END AS mean_latency_us
+            o.cached AS cached, o.dnssec AS dnssec, CAST(sum(h.queries) AS INTEGER) AS queries,
+            CASE WHEN o.rcode IS NULL THEN NULL ELSE CAST(sum(h.latency) / sum(h.queries) AS INTEGER) END AS mean_latency_us
         FROM (
             SELECT hour, outcome, queries, latency FROM query_hours
             UNION ALL
-            SELECT (time + \(Schema.timeBase)) / 3600000000, outcome, count(*), total(latency) FROM query_log
+            SELECT (time + \(Schema.timeBase)) / 3600000000, outcome, total(coalesce(count, 1)),
+                total(latency * coalesce(count, 1))
+            FROM query_log
             WHERE id > (SELECT coalesce(max(last), 0) FROM query_summaries)
             GROUP BY 1, 2
         ) AS h JOIN outcomes AS o ON o.id = h.outcome

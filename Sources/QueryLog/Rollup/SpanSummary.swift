@@ -52,17 +52,20 @@ struct IDCounts: Equatable {
 
     init() {}
 
-    /// From one entry a row: `id << 1 | isBlocked`, ids not negative. Sorts the entries.
-    init(_ entries: inout [UInt64]) {
-        entries.sort()
-        var last: UInt64 = .max
+    /// A row's share.
+    struct Entry {
+        var id: Int64
+        var queries: Int64
+        var isBlocked: Bool
+    }
+
+    /// Sorts the entries, whose ids are not negative.
+    init(_ entries: inout [Entry]) {
+        entries.sort { $0.id < $1.id }
         for entry in entries {
-            if entry >> 1 != last {
-                last = entry >> 1
-                counts.append(Count(id: Int64(last), queries: 0, blocked: 0))
-            }
-            counts[counts.count - 1].queries += 1
-            counts[counts.count - 1].blocked += Int64(entry & 1)
+            if entry.id != counts.last?.id { counts.append(Count(id: entry.id, queries: 0, blocked: 0)) }
+            counts[counts.count - 1].queries += entry.queries
+            if entry.isBlocked { counts[counts.count - 1].blocked += entry.queries }
         }
     }
 

@@ -9,7 +9,13 @@ enum Scene {
         _ backEnd: CaptureRequest.BackEnd, prepare: String = "", _ change: (inout CaptureRequest) -> Void = { _ in },
         _ body: @escaping @Sendable (inout Peer, any Capture, Hosts) throws -> Void
     ) throws {
-        let lab = Lab()
+        try Lab.with { try run(backEnd, in: $0, prepare, change, body) }
+    }
+
+    private static func run(
+        _ backEnd: CaptureRequest.BackEnd, in lab: Lab, _ prepare: String, _ change: (inout CaptureRequest) -> Void,
+        _ body: @escaping @Sendable (inout Peer, any Capture, Hosts) throws -> Void
+    ) throws {
         let hosts = try lab.pair()
         let script = prepare.replacing("APP", with: hosts.app).replacing("FAR", with: hosts.far)
             .replacing("LAB", with: lab.prefix)
