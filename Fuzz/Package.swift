@@ -30,7 +30,7 @@ let package = Package(
         room("FuzzTargets", ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS"]),
         room("PacketTunnel", ["Kernel", "Wire"], sources: ["StreamFlows.swift", "StreamRedirect.swift"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
-        room("ContentFilter", ["Wire"]),
+        room("ContentFilter", ["CNettle", "Wire"]),
         room(
             "Blocklist",
             [
@@ -41,6 +41,7 @@ let package = Package(
         room("Wire", []),
         .target(name: "CKernel", cSettings: [.unsafeFlags(["-fsanitize=address"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
+        .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -19,6 +19,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case tooLarge(String)
     /// A name given by the user: the text and the reason.
     case badName(String, String)
+    /// An address or prefix given by the user: the text and the reason.
+    case badPrefix(String, String)
     /// A regular expression: the text, the place (bytes from 0) and the reason.
     case badPattern(String, Int, String)
     /// A list that cannot be taken as a whole: its path and the reason.
@@ -26,6 +28,7 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case noSuchList(String)
     case listExists(String)
     case noSuchRule(String)
+    case noSuchFlowRule(String)
     /// An argument that makes no sense: the reason.
     case badArgument(String)
 
@@ -41,13 +44,14 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
         case .indexCorrupt(let path, let reason): "\(path): \(reason)"
         case .badEntry(let list, let line, let reason): "blocklist.db, list \(list), line \(line): \(reason)"
         case .tooLarge(let reason): reason
-        case .badName(let text, let reason): "'\(text)': \(reason)"
+        case .badName(let text, let reason), .badPrefix(let text, let reason): "'\(text)': \(reason)"
         case .badPattern(let pattern, let place, let reason): "/\(pattern)/, character \(place + 1): \(reason)"
         case .listRefused(let path, let reason): "\(path): \(reason)"
         case .noSuchList(let name): "no list is called '\(name)'; 'webtun list ls' shows them"
         case .listExists(let name):
             "there is already a list called '\(name)'; give another --name, or use 'list update'"
         case .noSuchRule(let text): "no such rule: \(text); 'webtun rule ls' shows them"
+        case .noSuchFlowRule(let text): "no such flow rule: \(text); 'webtun flow ls' shows them"
         case .badArgument(let reason): reason
         }
     }

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What the loop did since it started, in whole numbers.
-public struct LoopCounters: Sendable, Equatable {
+/// What the loop did since it started, in whole numbers: stored properties of type `Int` and nothing else.
+public struct LoopCounters: Sendable, Equatable, BitwiseCopyable {
     /// Queries answered or asked upstream; those refused are included.
     public var queries = 0
     public var blocked = 0
@@ -16,6 +16,12 @@ public struct LoopCounters: Sendable, Equatable {
     public var dropped = 0
     /// Packets that are no DNS, passed on unchanged.
     public var passed = 0
+    /// Packets of dropped flows, each answered by a reset or an ICMP error.
+    public var rejected = 0
+    /// Flows that are alive, and flows since the start by their verdict.
+    public var flows = 0
+    public var flowsAllowed = 0
+    public var flowsDropped = 0
     /// Queries over TCP.
     public var streamed = 0
     /// Writes to the TUN that the kernel refused.
@@ -30,55 +36,40 @@ public struct LoopCounters: Sendable, Equatable {
     public init() {}
 }
 
-/// Counters on their way from the loop's thread to whoever asks: one relaxed store each, once a round.
+/// Counters on their way from the loop's thread to whoever asks: one relaxed store a counter, once a round.
+///
+/// `LoopCounters` is the only list of them: it is a row of integers, and is copied as such, word by word.
+@safe
 final class PublishedCounters: Sendable {
-    private let queries = Atomic<Int>(0)
-    private let blocked = Atomic<Int>(0)
-    private let cached = Atomic<Int>(0)
-    private let forwarded = Atomic<Int>(0)
-    private let failed = Atomic<Int>(0)
-    private let refused = Atomic<Int>(0)
-    private let dropped = Atomic<Int>(0)
-    private let passed = Atomic<Int>(0)
-    private let streamed = Atomic<Int>(0)
-    private let writeErrors = Atomic<Int>(0)
-    private let cacheEntries = Atomic<Int>(0)
-    private let waiting = Atomic<Int>(0)
-    private let heartbeat = Atomic<Int>(0)
+    private static let capacity = 64
+    private static let count = MemoryLayout<LoopCounters>.size / MemoryLayout<Int>.size
+    private let words = InlineArray<64, Atomic<Int>> { _ in Atomic(0) }
+
+    init() {
+        precondition(
+            MemoryLayout<LoopCounters>.size % MemoryLayout<Int>.size == 0
+                && PublishedCounters.count <= PublishedCounters.capacity)
+    }
 
     /// The loop's thread.
     func publish(_ counters: LoopCounters) {
-        queries.store(counters.queries, ordering: .relaxed)
-        blocked.store(counters.blocked, ordering: .relaxed)
-        cached.store(counters.cached, ordering: .relaxed)
-        forwarded.store(counters.forwarded, ordering: .relaxed)
-        failed.store(counters.failed, ordering: .relaxed)
-        refused.store(counters.refused, ordering: .relaxed)
-        dropped.store(counters.dropped, ordering: .relaxed)
-        passed.store(counters.passed, ordering: .relaxed)
-        streamed.store(counters.streamed, ordering: .relaxed)
-        writeErrors.store(counters.writeErrors, ordering: .relaxed)
-        cacheEntries.store(counters.cacheEntries, ordering: .relaxed)
-        waiting.store(counters.waiting, ordering: .relaxed)
-        heartbeat.store(counters.heartbeat, ordering: .relaxed)
+        unsafe withUnsafeBytes(of: counters) { bytes in
+            for index in 0..<PublishedCounters.count {
+                let value = unsafe bytes.load(fromByteOffset: index * MemoryLayout<Int>.size, as: Int.self)
+                words[index].store(value, ordering: .relaxed)
+            }
+        }
     }
 
-    /// Any thread.
+    /// Any thread. Each counter is whole; two of them may be of different rounds.
     var value: LoopCounters {
         var counters = LoopCounters()
-        counters.queries = queries.load(ordering: .relaxed)
-        counters.blocked = blocked.load(ordering: .relaxed)
-        counters.cached = cached.load(ordering: .relaxed)
-        counters.forwarded = forwarded.load(ordering: .relaxed)
-        counters.failed = failed.load(ordering: .relaxed)
-        counters.refused = refused.load(ordering: .relaxed)
-        counters.dropped = dropped.load(ordering: .relaxed)
-        counters.passed = passed.load(ordering: .relaxed)
-        counters.streamed = streamed.load(ordering: .relaxed)
-        counters.writeErrors = writeErrors.load(ordering: .relaxed)
-        counters.cacheEntries = cacheEntries.load(ordering: .relaxed)
-        counters.waiting = waiting.load(ordering: .relaxed)
-        counters.heartbeat = heartbeat.load(ordering: .relaxed)
+        unsafe withUnsafeMutableBytes(of: &counters) { bytes in
+            for index in 0..<PublishedCounters.count {
+                let value = words[index].load(ordering: .relaxed)
+                unsafe bytes.storeBytes(of: value, toByteOffset: index * MemoryLayout<Int>.size, as: Int.self)
+            }
+        }
         return counters
     }
 }

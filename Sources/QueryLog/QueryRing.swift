@@ -4,12 +4,11 @@ public import Wire
 
 /// The way of a row from the engine to the log: a bounded ring of bytes with one producer and one consumer.
 ///
-/// Memory is fixed at the start. A push copies about 100 bytes and publishes them with one atomic store; it takes no lock,
+/// Memory is fixed at the start. A push copies about 150 bytes and publishes them with one atomic store; it takes no lock,
 /// allocates nothing and never waits. When the ring is full the row is dropped and counted. The consumer sleeps until a
 /// second is over or the ring is a quarter full; the push that crosses that line wakes it (one `eventfd` write).
 ///
-/// A record is a multiple of 8 bytes: its size (4 bytes), the counts of qname and answer bytes (1 each), the row at 8,
-/// then the bytes. A size of 0 fills the rest of the ring up to its end, so a record is always in one piece.
+/// Records are those of `RowRecord`; a size of 0 fills the rest of the ring up to its end, so a record is always in one piece.
 @safe
 public final class QueryRing: Sendable {
     /// Bytes of the ring, a power of two.
@@ -31,7 +30,7 @@ public final class QueryRing: Sendable {
     @usableFromInline let tail = Atomic<Int>(0)
     private let padding2 = Padding()
 
-    /// - Parameter capacity: bytes, raised to a power of two of at least 64 KiB; a row takes about 120.
+    /// - Parameter capacity: bytes, raised to a power of two of at least 64 KiB; a row takes about 160.
     /// - Throws: `KernelError` when no `eventfd` is to be had.
     public init(capacity: Int = 2 << 20) throws {
         var size = 64 << 10
@@ -56,7 +55,7 @@ public final class QueryRing: Sendable {
 
     // MARK: - Producer
 
-    /// Adds a row. One thread at a time, always the same engine's.
+    /// Adds the row of a query. One thread at a time, always the same engine's.
     ///
     /// - Parameters:
     ///   - qname: wire form with the root's byte, lower case, at most 255 bytes; longer ones are cut.
@@ -65,9 +64,24 @@ public final class QueryRing: Sendable {
     @inlinable
     @discardableResult
     public func push(_ row: QueryRow, qname: RawSpan, answer: RawSpan) -> Bool {
-        let qnameCount = min(qname.byteCount, 255)
-        let answerCount = min(answer.byteCount, AnswerDigest.capacity)
-        let size = (QueryRing.rowOffset &+ MemoryLayout<QueryRow>.size &+ qnameCount &+ answerCount &+ 7) & ~7
+        add(row, .query, qname, min(qname.byteCount, 255), answer, min(answer.byteCount, AnswerDigest.capacity))
+    }
+
+    /// Adds the row of a flow. The same thread as for queries: another one needs a ring of its own.
+    ///
+    /// - Parameter name: wire form with the root's byte, lower case, at most 255 bytes; empty when there is none.
+    /// - Returns: false when the ring was full; the row is counted in `dropped`.
+    @inlinable
+    @discardableResult
+    public func push(_ row: FlowRow, name: RawSpan) -> Bool {
+        add(row, .flow, name, min(name.byteCount, 255), RawSpan(), 0)
+    }
+
+    @inlinable @inline(__always)
+    func add<Row>(
+        _ row: Row, _ kind: RowRecord.Kind, _ first: RawSpan, _ firstCount: Int, _ second: RawSpan, _ secondCount: Int
+    ) -> Bool {
+        let size = RowRecord.size(of: Row.self, firstCount &+ secondCount)
         let head = self.head.load(ordering: .relaxed)
         var at = head & (capacity &- 1)
         let skip = at &+ size > capacity ? capacity &- at : 0
@@ -84,34 +98,11 @@ public final class QueryRing: Sendable {
             unsafe base.storeBytes(of: 0, toByteOffset: at, as: UInt32.self)
             at = 0
         }
-        unsafe write(base + at, size: size, row, qname, qnameCount, answer, answerCount)
+        unsafe RowRecord.write(base + at, size: size, kind, row, first, firstCount, second, secondCount)
         self.head.store(end, ordering: .releasing)
         if end > wakeAt.load(ordering: .relaxed) { wake() }
         return true
     }
-
-    /// Lays one record down. The caller has made sure of `size` bytes.
-    @inlinable @inline(__always)
-    func write(
-        _ record: UnsafeMutableRawPointer, size: Int, _ row: QueryRow, _ qname: RawSpan, _ qnameCount: Int,
-        _ answer: RawSpan, _ answerCount: Int
-    ) {
-        unsafe record.storeBytes(of: UInt32(truncatingIfNeeded: size), as: UInt32.self)
-        unsafe record.storeBytes(of: UInt8(truncatingIfNeeded: qnameCount), toByteOffset: 4, as: UInt8.self)
-        unsafe record.storeBytes(of: UInt8(truncatingIfNeeded: answerCount), toByteOffset: 5, as: UInt8.self)
-        unsafe (record + QueryRing.rowOffset).initializeMemory(as: QueryRow.self, to: row)
-        let text = unsafe record + QueryRing.rowOffset + MemoryLayout<QueryRow>.size
-        unsafe qname.withUnsafeBytes { bytes in
-            guard let from = bytes.baseAddress else { return }
-            unsafe text.copyMemory(from: from, byteCount: qnameCount)
-        }
-        unsafe answer.withUnsafeBytes { bytes in
-            guard let from = bytes.baseAddress else { return }
-            unsafe (text + qnameCount).copyMemory(from: from, byteCount: answerCount)
-        }
-    }
-
-    @usableFromInline static let rowOffset = 8
 
     @usableFromInline @inline(never)
     func wake() {
@@ -126,27 +117,23 @@ public final class QueryRing: Sendable {
 
     /// Reads the record at `position` and moves `position` behind it. The record stays in the ring until `release`.
     ///
+    /// - Parameters:
+    ///   - query: is given the row, the qname and the answer.
+    ///   - flow: is given the row and the name.
     /// - Returns: false when there is none.
     func read<Failure: Error>(
-        _ position: inout Int, _ body: (borrowing QueryRow, RawSpan, RawSpan) throws(Failure) -> Void
+        _ position: inout Int, query: (borrowing QueryRow, RawSpan, RawSpan) throws(Failure) -> Void,
+        flow: (borrowing FlowRow, RawSpan) throws(Failure) -> Void
     ) throws(Failure) -> Bool {
         guard position < head.load(ordering: .acquiring) else { return false }
         var at = position & (capacity - 1)
-        var size = unsafe Int(base.load(fromByteOffset: at, as: UInt32.self))
-        if size == 0 {
+        if unsafe RowRecord.size(at: base + at) == 0 {
             position += capacity - at
             at = 0
-            size = unsafe Int(base.load(as: UInt32.self))
         }
         let record = unsafe UnsafeRawPointer(base + at)
-        let row = unsafe (record + QueryRing.rowOffset).assumingMemoryBound(to: QueryRow.self)
-        let text = unsafe record + QueryRing.rowOffset + MemoryLayout<QueryRow>.size
-        let qnameCount = unsafe Int(record.load(fromByteOffset: 4, as: UInt8.self))
-        let answerCount = unsafe Int(record.load(fromByteOffset: 5, as: UInt8.self))
-        let qname = unsafe UnsafeRawBufferPointer(start: text, count: qnameCount)
-        let answer = unsafe UnsafeRawBufferPointer(start: text + qnameCount, count: answerCount)
-        try unsafe body(row.pointee, qname.bytes, answer.bytes)
-        position += size
+        try unsafe RowRecord.read(record, query: query, flow: flow)
+        position += unsafe RowRecord.size(at: record)
         return true
     }
 

@@ -1,3 +1,4 @@
+public import Kernel
 public import Wire
 
 /// One query as the engine knows it when it has answered: integers only, so that writing it down costs a copy.
@@ -17,13 +18,17 @@ public struct QueryRow: Sendable, Equatable {
     public var labels: UInt8 = 0
     /// Whether the answer came from the cache.
     public var cached = false
-    public var dnssec = DNSSEC.unchecked
+    public var dnssec = DNSSEC.none
     /// The server that gave the answer; the unspecified address when none was asked.
     public var upstream = IPAddress(v4: 0)
     public var upstreamPort: UInt16 = 53
     public var qtype: UInt16 = 0
     /// The response code of the answer, 12 bits (RFC 6891 section 6.1.3); -1 when no answer was given.
     public var rcode: Int16 = -1
+    /// The resolver that the client asked, at port 53; the unspecified address when not known.
+    public var resolver = IPAddress(v4: 0)
+    /// The port that the client asked from; 0 when not known.
+    public var clientPort: UInt16 = 0
     /// ifindex of the link the query was captured on; -1 when not known.
     public var link: Int32 = -1
     /// The list of `blocklist.db` that decided; 0 for a user rule, -1 for none.
@@ -32,9 +37,10 @@ public struct QueryRow: Sendable, Equatable {
     public var rule: Int32 = -1
     /// Microseconds from the query's arrival to its answer; -1 when no answer was given.
     public var latency: Int32 = -1
-    /// The user and the process that asked; -1 when not known.
-    public var uid: Int32 = -1
-    public var pid: Int32 = -1
+    /// Identical queries that the row stands for; the writer adds them up when there are very many.
+    public var count: UInt32 = 1
+    /// Who asked. When it is not known, the log's writer asks `LogLabels.owner`.
+    public var owner = Owner.unknown
 
     @inlinable
     public init() {}
@@ -75,10 +81,17 @@ public struct QueryRow: Sendable, Equatable {
         case failed
         /// Too many queries were waiting.
         case overload
+        /// The name is of a resolver that would go around the filter, or asks whether one may be used.
+        case bypass
     }
 
-    /// What validation said (RFC 4033 section 5).
+    /// What is known of the answer's authenticity.
     public enum DNSSEC: UInt8, Sendable {
-        case unchecked, secure, insecure, bogus, indeterminate
+        /// There is no upstream's answer.
+        case none
+        /// An upstream's answer that nobody vouches for.
+        case unchecked
+        /// What validation said (RFC 4033 section 5); `secure` when the upstream set AD (RFC 6840 section 5.8).
+        case secure, insecure, bogus, indeterminate
     }
 }

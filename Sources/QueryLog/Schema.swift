@@ -3,9 +3,10 @@ internal import GRDBSQLite
 
 /// The tables and views of `querylog.db`, made by named, forward-only migrations.
 ///
-/// A row of `query_log` holds integers that point into small tables, so that it takes about 30 bytes. Ids are given in the
-/// order of writing; `query_spans` knows the times between which each run of ids lies, so a range of time is a range of
-/// ids and no index on the time is needed, whatever the clock did. Only the view `queries` is for others to build on.
+/// A row of `query_log` or `flow_log` holds integers that point into small tables, so that it takes about 30 bytes. Both take
+/// their ids from one sequence, in the order of writing; `query_spans` knows the times between which each run of ids lies,
+/// so a range of time is a range of ids and no index on the time is needed, whatever the clock did. Only the views `queries`
+/// and `flows` are for others to build on. A migration is never changed once it is released.
 enum Schema {
     /// Times are kept as microseconds since 2026-01-01T00:00:00Z: 6 bytes a row instead of 8 until the middle of 2030.
     static let timeBase: Int64 = 1_767_225_600_000_000
@@ -17,6 +18,9 @@ enum Schema {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("queries") { database in
             try database.execute(sql: queries)
+        }
+        migrator.registerMigration("flows") { database in
+            try database.execute(sql: flows)
         }
         return migrator
     }
@@ -63,7 +67,7 @@ enum Schema {
         }
     }
 
-    private static let queries = """
+    static let queries = """
         PRAGMA application_id = \(applicationID);
 
         -- Names of questions and rules; one may stand here twice. seen: the epoch (a run of row ids) of the last use, so

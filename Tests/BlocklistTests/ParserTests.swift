@@ -139,8 +139,7 @@ struct ParserTests {
     @Test(arguments: [
         ("", "the file is empty"), ("# nothing\n\n", "holds no names"),
         ("\n <!DOCTYPE html>\n<html>", "line 2: a web page or XML, not a list"),
-        ("||ads.example^\n@@||good.example^\n", "looks like adblock syntax, which is not supported"),
-        ("address=/ads.example/0.0.0.0\n", "looks like dnsmasq configuration"),
+        ("$TTL 60\n@ SOA ns. admin. 1 2 3 4 5\n", "looks like a zone file, which is not supported"),
         ("\u{1}\u{2}\n", "no line can be taken (1 refused); line 1: the byte 0x01 cannot be in a name"),
     ])
     func filesThatAreNoLists(_ text: String, _ reason: String) throws {

@@ -103,7 +103,10 @@ struct CaptureTests {
 
     @Test("gives the network back when it stops, and when its descriptors close", arguments: backEnds, [true, false])
     func end(backEnd: CaptureRequest.BackEnd, orderly: Bool) throws {
-        let lab = Lab()
+        try Lab.with { try end(backEnd, orderly: orderly, in: $0) }
+    }
+
+    private func end(_ backEnd: CaptureRequest.BackEnd, orderly: Bool, in lab: Lab) throws {
         let hosts = try lab.pair()
         var request = CaptureRequest()
         request.backEnd = backEnd

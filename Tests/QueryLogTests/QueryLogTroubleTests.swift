@@ -55,9 +55,9 @@ import Wire
         let other = try Connection(scratch.database, .readWrite)
         try other.execute("BEGIN IMMEDIATE")
         var pushed = 0
-        for number in 0..<20_000 where base.push(row(time: Int64(number)), "b.example") { pushed += 1 }
-        #expect(pushed < 20_000)
-        #expect(writer.status.droppedRows == Int64(20_000 - pushed))
+        for number in 0..<60_000 where base.push(row(time: Int64(number)), "b.example") { pushed += 1 }
+        #expect(pushed < 60_000)
+        #expect(writer.status.droppedRows == Int64(60_000 - pushed))
         try other.execute("COMMIT")
         writer.stop()
         #expect(writer.status.writtenRows == Int64(pushed))
@@ -232,7 +232,7 @@ import Wire
         #expect(writer.flush())
         _ = try rows(
             scratch.database,
-            "INSERT INTO query_log SELECT id + 1, outcome, name, source, time, qtype, NULL, NULL, 1, NULL FROM query_log"
+            "INSERT INTO query_log SELECT id + 1, outcome, name, source, time, qtype, NULL, NULL, 1, NULL, NULL FROM query_log"
         )
         base.push(row(time: 2), "b.example")
         #expect(writer.flush())

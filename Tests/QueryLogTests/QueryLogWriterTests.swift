@@ -25,13 +25,16 @@ final class Scratch {
 }
 
 /// Labels of a made-up world: lists `list1`, `list2`…, links `link1`…, regex rules `/rule1/`….
-let testLabels = LogLabels(list: { "list\($0)" }, link: { "link\($0)" }, rule: { "/rule\($0)/" })
+let testLabels = LogLabels(
+    list: { "list\($0)" }, link: { "link\($0)" }, rule: { "/rule\($0)/" },
+    flowRule: { "\($0)#\($1)" }, app: { "/usr/bin/app\($0.path)" })
 
 /// Options of a writer that keeps everything, rows of 1970 too.
 func testOptions() -> QueryLogWriter.Options {
     var options = QueryLogWriter.Options()
     options.interval = 50
     options.niceness = 0
+    options.foldsAbove = .max
     options.limits = QueryLogLimits(maximumAge: nil, maximumBytes: nil)
     return options
 }
@@ -103,8 +106,7 @@ func row(time: Int64, _ change: (inout QueryRow) -> Void = { _ in }) -> QueryRow
                 $0.cached = true
                 $0.dnssec = .secure
                 $0.latency = 12_345
-                $0.uid = 1000
-                $0.pid = 4242
+                $0.owner = Owner(uid: 1000, pid: 4242, path: 7, certainty: .exact)
                 $0.link = -1
             }, "www.example", "cdn.example.net", "2001:db8::1", "192.0.2.7")
         push(
@@ -134,20 +136,21 @@ func row(time: Int64, _ change: (inout QueryRow) -> Void = { _ in }) -> QueryRow
         let expected: [[String?]] = [
             [
                 "1", "2026-01-01T00:00:00.000001Z", "192.0.2.10", nil, nil, nil, "link2", "udp", "tracker.ads.example",
-                "A", "block", "list", "list3", "ads.example", "NOERROR", "0.0.0.0", nil, "0", nil, "40",
+                "A", "block", "list", "list3", "ads.example", "NOERROR", "0.0.0.0", nil, "0", nil, "40", "1", nil,
             ],
             [
-                "2", "2026-01-01T00:00:59.999999Z", "2001:db8::5", "1000", "4242", nil, nil, "tcp", "www.example",
+                "2", "2026-01-01T00:00:59.999999Z", "2001:db8::5", "1000", "4242", "/usr/bin/app7", nil, "tcp",
+                "www.example",
                 "HTTPS", "forward", nil, nil, nil, "NOERROR", "cdn.example.net 2001:db8::1 192.0.2.7",
-                "198.51.100.53", "1", "secure", "12345",
+                "198.51.100.53", "1", "secure", "12345", "1", "exact",
             ],
             [
                 "3", "2025-11-24T16:00:00.000000Z", nil, nil, nil, nil, "link2", "udp", "x.example", "TYPE1234",
-                "allow", "rule", nil, "/rule5/", "NXDOMAIN", nil, "[2001:db8::53]:5353", "0", nil, "40",
+                "allow", "rule", nil, "/rule5/", "NXDOMAIN", nil, "[2001:db8::53]:5353", "0", nil, "40", "1", nil,
             ],
             [
                 "4", "1970-01-01T00:00:00.000000Z", "192.0.2.10", nil, nil, nil, "link2", "udp", ".", "A", "forward",
-                "failed", nil, ".", nil, nil, nil, "0", nil, nil,
+                "failed", nil, ".", nil, nil, nil, "0", nil, nil, "1", nil,
             ],
         ]
         #expect(found == expected)
@@ -156,7 +159,8 @@ func row(time: Int64, _ change: (inout QueryRow) -> Void = { _ in }) -> QueryRow
         #expect(
             columns == [
                 "id", "time", "client", "uid", "pid", "app", "link", "transport", "qname", "qtype", "verdict",
-                "reason", "list", "rule", "rcode", "answer", "upstream", "cached", "dnssec", "latency_us",
+                "reason", "list", "rule", "rcode", "answer", "upstream", "cached", "dnssec", "latency_us", "count",
+                "certainty",
             ])
     }
 }

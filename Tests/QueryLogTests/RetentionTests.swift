@@ -30,6 +30,28 @@ import Wire
         try store.connection.integer(sql) ?? -1
     }
 
+    @Test func aRunningWriterTakesOtherLimits() throws {
+        let ring = try QueryRing(capacity: 1 << 20)
+        var options = QueryLogWriter.Options()
+        options.interval = 20
+        let writer = try QueryLogWriter(path: scratch.database, rings: [ring], labels: testLabels, options: options)
+        let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
+        for number in 0..<20 {
+            ring.push(
+                row(time: now - Int64(number) * 3_600_000_000), qname: Name("n.example")!.bytes, answer: RawSpan())
+        }
+        #expect(writer.flush())
+        func rows() throws -> Int64 {
+            try Connection(scratch.database, .readOnly).integer("SELECT count(*) FROM query_log") ?? -1
+        }
+        #expect(try rows() == 20)
+        writer.setLimits(QueryLogLimits(maximumAge: 9 * 3_600_000_000 + 60_000_000, maximumBytes: nil))
+        let end = Date(timeIntervalSinceNow: 5)
+        while try rows() != 10, Date() < end { usleep(10_000) }
+        #expect(try rows() == 10)
+        writer.stop()
+    }
+
     @Test func removesWhatIsTooOldAndWhatOnlyThatUsed() throws {
         let store = try filled(40_000)
         let limits = QueryLogLimits(maximumAge: 10_000_000_000, maximumBytes: nil)
@@ -113,6 +135,74 @@ import Wire
         try store.commit()
         #expect(try integer(store, "SELECT max(id) FROM query_log") == 11)
         #expect(try integer(store, "SELECT count(*) FROM queries WHERE qname = 'gone.example'") == 1)
+    }
+
+    @Test func keepsSoManyRows() throws {
+        let store = try filled(60_000)
+        let retention = Retention(
+            store.connection, QueryLogLimits(maximumAge: nil, maximumBytes: nil, maximumRows: 20_000), epochRows: 1000,
+            closeSpan: { store.closeSpan() })
+        while try retention.step(now: Self.now) {}
+        let left = try integer(store, "SELECT count(*) FROM query_log")
+        #expect(left <= 20_000 && left > 20_000 - 2 * 8192)
+        #expect(try integer(store, "SELECT max(id) FROM query_log") == 60_000)
+        #expect(try integer(store, "SELECT sum(rows) FROM query_spans") == left)
+    }
+
+    @Test func blockedRowsStayLonger() throws {
+        let store = try RowStore(scratch.database, labels: testLabels, epochRows: 1000)
+        try store.begin()
+        for number in 0..<40_000 {
+            let isBlocked = number % 10 == 0
+            let made = row(time: Self.now - Int64(40_000 - number) * 1_000_000) {
+                $0.verdict = isBlocked ? .block : .forward
+            }
+            let name = Name("\(isBlocked ? "bad" : "good")\(number).example")!
+            try store.insert(made, qname: name.bytes, answer: RawSpan())
+        }
+        try store.commit()
+        let limits = QueryLogLimits(
+            maximumAge: 10_000_000_000, maximumBytes: nil, maximumBlockedAge: 30_000_000_000)
+        let retention = Retention(store.connection, limits, epochRows: 1000, closeSpan: { store.closeSpan() })
+        while try retention.step(now: Self.now) {}
+        func count(_ verdict: String, _ from: Int64, _ upTo: Int64) throws -> Int64 {
+            try integer(
+                store,
+                """
+                SELECT count(*) FROM query_log AS l JOIN outcomes AS o ON o.id = l.outcome WHERE verdict = '\(verdict)'
+                AND l.time + \(Schema.timeBase) BETWEEN \(Self.now - upTo * 1_000_000) AND \(Self.now - from * 1_000_000)
+                """)
+        }
+        // All of the last 10,000 seconds; of what is older only the blocked, but for what a span of rows hides.
+        #expect(try count("forward", 0, 10_000) == 9000)
+        #expect(try count("forward", 10_001, 40_000) <= 500)
+        #expect(try count("block", 0, 30_000) == 3000)
+        #expect(try count("block", 30_001, 40_000) == 0)
+        #expect(try integer(store, "SELECT count(*) FROM queries WHERE qname IS NULL") == 0)
+        #expect(try integer(store, "SELECT count(*) FROM names WHERE text GLOB 'good2*'") < 600)
+        #expect(try integer(store, "SELECT count(*) FROM names WHERE text GLOB 'bad2*'") == 1000)
+        let left = try integer(store, "SELECT count(*) FROM query_log")
+        #expect(try integer(store, "SELECT sum(rows) FROM query_spans") == left)
+        // There is nothing more to do until time goes on.
+        #expect(try !retention.step(now: Self.now))
+    }
+
+    @Test func changesOfOthersAreNoticed() throws {
+        let store = try filled(200)
+        try store.begin()
+        try store.insert(row(time: Self.now), qname: Name("n150.example")!.bytes, answer: RawSpan())
+        try store.commit()
+        // Another program empties the log, the names included.
+        for table in ["query_log", "names", "answers", "sources", "outcomes", "query_spans", "qtypes"] {
+            _ = try rows(scratch.database, "DELETE FROM \(table)")
+        }
+        try store.begin()
+        try store.insert(row(time: Self.now), qname: Name("n150.example")!.bytes, answer: RawSpan())
+        try store.commit()
+        #expect(
+            try rows(scratch.database, "SELECT id, qname, client, qtype FROM queries")
+                == [["202", "n150.example", "192.0.2.10", "A"]])
+        #expect(try rows(scratch.database, "SELECT first, last, rows FROM query_spans") == [["202", "202", "1"]])
     }
 
     @Test func aRowTakesFewBytes() throws {

@@ -11,9 +11,20 @@ public struct EntryKind: OptionSet, Sendable, Hashable {
     public static let allow = EntryKind(rawValue: 1)
     /// Stands for the name alone, not for names below it.
     public static let exact = EntryKind(rawValue: 2)
+    /// Stands for the names below, not for the name itself.
+    public static let below = EntryKind(rawValue: 4)
+    /// Comes before every entry without it, those of allow lists too.
+    public static let important = EntryKind(rawValue: 8)
 
-    /// Among entries of one name the lowest wins: allow before deny, suffix (which says more) before exact.
+    /// An address or prefix, not a name.
+    public static let address = EntryKind(rawValue: 16)
+
+    /// Kinds there can be.
+    static let count: UInt8 = 32
+
+    /// Among entries of one name the lowest wins: important ones first, allow before deny, suffix (which says more)
+    /// before the others.
     var rank: Int {
-        (contains(.allow) ? 0 : 2) + (contains(.exact) ? 1 : 0)
+        (contains(.important) ? 0 : 8) + (contains(.allow) ? 0 : 4) + (contains(.exact) ? 1 : contains(.below) ? 2 : 0)
     }
 }

@@ -1,4 +1,4 @@
-/// Lines of one name each. `#` begins a comment; lines that begin with `!`, `;` or `//` are comments too.
+/// Lines of one name each; `*.name` is the same as the name, which stands for all below it as well. `#` begins a comment; lines that begin with `!`, `;` or `//` are comments too.
 struct DomainsParser: LineParser {
     private var name = NameText()
 
@@ -11,7 +11,8 @@ struct DomainsParser: LineParser {
         if token[0] == UInt8(ascii: "!") || token[0] == UInt8(ascii: ";") { return }
         if token.count >= 2 && token[0] == UInt8(ascii: "/") && token[1] == UInt8(ascii: "/") { return }
         if words.next() != nil { return sink.refuse(.severalNames) }
-        if let problem = name.parse(token) { return sink.refuse(.name(problem)) }
+        let text = token.starts("*.") ? token.extracting(droppingFirst: 2) : token
+        if let problem = name.parse(text) { return sink.refuse(.name(problem)) }
         sink.entry(name, [])
     }
 }

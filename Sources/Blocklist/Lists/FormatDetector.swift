@@ -2,30 +2,51 @@
 enum FormatDetector {
     private static let sample = 500
 
-    /// - Throws: `BlocklistError.listRefused` for what is no list of a known format, saying what it looks like.
+    /// The format that most of the first lines are typical of; of one name a line nothing is typical: `domains`.
+    ///
+    /// - Throws: `BlocklistError.listRefused` for what is a list of no known format, saying what it looks like.
     static func detect(_ head: Span<UInt8>, path: String) throws(BlocklistError) -> ListFormat {
-        var hosts = 0
-        var domains = 0
+        var typical: [ListFormat: Int] = [:]
+        var lines = 0
+        var zones = 0
         var start = 0
-        var others: [String: Int] = [:]
-        while start < head.count && hosts + domains < sample {
+        while start < head.count && lines < sample {
             var end = start
             while end < head.count && head[end] != 0x0A { end += 1 }
             let line = head.extracting(start..<end)
             start = end + 1
-            if let other = FormatDetector.other(line) { others[other, default: 0] += 1 }
+            if line.starts("[Adblock") || line.starts("[AdGuard") { return .adblock }
+            if line.starts("$TTL") || line.starts("$ORIGIN") { zones += 1 }
             var words = Words(line)
             guard let first = words.next(), !comment(line[first.lowerBound]) else { continue }
-            if HostsParser.address(line.extracting(first)) != .none && words.next() != nil {
-                hosts += 1
-            } else {
-                domains += 1
+            lines += 1
+            let isMore = words.next().map { line[$0.lowerBound] != UInt8(ascii: ";") } ?? false
+            if let format = typicalFormat(line, first, isMore: isMore) {
+                typical[format, default: 0] += 1
             }
         }
-        if let (other, count) = others.max(by: { $0.value < $1.value }), count > hosts, count * 2 > domains {
-            throw .listRefused(path, "looks like \(other), which is not supported; hosts and domains files are")
+        if zones > 0 { throw .listRefused(path, "looks like a zone file, which is not supported") }
+        guard let (format, count) = typical.max(by: { $0.value < $1.value }), count * 2 >= lines else {
+            return .domains
         }
-        return hosts > 0 && hosts * 2 >= domains ? .hosts : .domains
+        return format
+    }
+
+    /// What a line is typical of, but for lines of one name.
+    private static func typicalFormat(_ line: Span<UInt8>, _ word: Range<Int>, isMore: Bool) -> ListFormat? {
+        let token = line.extracting(word)
+        if token.starts("||") || token.starts("@@") || token.starts("|http") { return .adblock }
+        if token.starts("address=/") || token.starts("server=/") || token.starts("local=/") { return .dnsmasq }
+        if token.starts("local-zone:") || token.starts("local-data:") { return .unbound }
+        if isMore { return HostsParser.address(token) != .none ? .hosts : nil }
+        return isAddress(token) ? .ip : nil
+    }
+
+    /// Whether a word is an address or a prefix, what follows a `;` aside.
+    private static func isAddress(_ word: Span<UInt8>) -> Bool {
+        let end = word.indices.first { word[$0] == UInt8(ascii: ";") } ?? word.count
+        guard case .success = AddressParser.prefix(word.extracting(first: end)) else { return false }
+        return true
     }
 
     /// Refuses what is no text, and web pages, whatever the format asked for.
@@ -63,25 +84,5 @@ enum FormatDetector {
 
     private static func comment(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: "!") || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "/")
-    }
-
-    /// The name of a format that is not read, when a line is typical of it.
-    private static func other(_ line: Span<UInt8>) -> String? {
-        if line.starts("||") || line.starts("@@||") || line.starts("[Adblock") || line.starts("[AdGuard") {
-            return "adblock syntax"
-        }
-        if line.starts("address=/") || line.starts("server=/") || line.starts("local=/") {
-            return "dnsmasq configuration"
-        }
-        if line.starts("local-zone:") || line.starts("local-data:") { return "unbound configuration" }
-        if line.starts("$TTL") || line.starts("$ORIGIN") { return "a zone file" }
-        if line.starts("*.") { return "a list of wildcards" }
-        return nil
-    }
-}
-
-extension Span<UInt8> {
-    fileprivate func starts(_ text: StaticString) -> Bool {
-        count >= text.utf8CodeUnitCount && extracting(first: text.utf8CodeUnitCount).equals(text)
     }
 }

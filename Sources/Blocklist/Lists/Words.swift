@@ -10,12 +10,14 @@ struct Words: ~Escapable {
     }
 
     /// The range of the next word, or nil at the end or where a comment (`#`) begins.
+    ///
+    /// - Parameter whole: a `#` within the word belongs to it; only one in front begins a comment.
     @_lifetime(self: copy self)
-    mutating func next() -> Range<Int>? {
+    mutating func next(whole: Bool = false) -> Range<Int>? {
         while at < line.count && Words.blank(line[at]) { at += 1 }
         guard at < line.count && line[at] != UInt8(ascii: "#") else { return nil }
         let start = at
-        while at < line.count && !Words.blank(line[at]) && line[at] != UInt8(ascii: "#") { at += 1 }
+        while at < line.count && !Words.blank(line[at]) && (whole || line[at] != UInt8(ascii: "#")) { at += 1 }
         return start..<at
     }
 
@@ -26,6 +28,11 @@ struct Words: ~Escapable {
 }
 
 extension Span<UInt8> {
+    /// Whether the bytes begin with those of a text.
+    func starts(_ text: StaticString) -> Bool {
+        count >= text.utf8CodeUnitCount && extracting(first: text.utf8CodeUnitCount).equals(text)
+    }
+
     /// Whether the bytes are those of a text.
     func equals(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }

@@ -56,15 +56,20 @@ extension BlocklistStore {
     private static func build(
         _ db: Database, _ counters: Counters, to path: String, _ progress: ProgressHandler
     ) throws {
-        let lists = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
-            .map(BlockList.init)
-        // A run of sources for each kind: formats with exceptions have several in one list.
+        let rows = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
+        let lists = rows.map(BlockList.init)
+        // A run of sources for each kind that a list has: formats with exceptions have several in one list.
         var classes: [IndexBuilder.SourceClass] = []
-        for list in lists {
-            for kind in UInt8(0)..<4 {
+        var places: [[Int]] = []
+        for (list, row) in zip(lists, rows) {
+            let kinds: Int = row["kinds"]
+            var place = [Int](repeating: -1, count: Int(EntryKind.count))
+            for kind in UInt8(0)..<EntryKind.count where kinds >> Int(kind) & 1 != 0 {
+                place[Int(kind)] = classes.count
                 classes.append(
                     .init(list: list.id, kind: EntryKind(rawValue: kind), title: list.name, lines: list.lines))
             }
+            places.append(place)
         }
         let total = lists.reduce(0) { $0 + $1.entries }
         var builder = try IndexBuilder(
@@ -75,7 +80,15 @@ extension BlocklistStore {
         var done = 0
         for (position, list) in lists.enumerated() {
             try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
-                try unsafe builder.add(name, class: position * 4 + Int(kind.rawValue), line: id.line)
+                let place = places[position][Int(kind.rawValue)]
+                guard place >= 0 else {
+                    throw .badEntry(list.id, Int32(clamping: id.line), "a kind of entry that the list says it has not")
+                }
+                if kind.contains(.address) {
+                    try unsafe builder.addAddress(name, class: place, line: id.line)
+                } else {
+                    try unsafe builder.add(name, class: place, line: id.line)
+                }
                 done += 1
                 if done & 0xFFFF == 0 {
                     progress(WorkProgress(phase: .compiling, done: Int64(done), total: Int64(total)))
@@ -154,7 +167,7 @@ struct EntryScan {
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
             try unsafe body(
                 EntryID(raw: sqlite3_column_int64(statement, 0)),
-                EntryKind(rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & 3),
+                EntryKind(rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & (EntryKind.count - 1)),
                 UnsafeRawBufferPointer(start: text, count: count))
         }
     }

@@ -1,7 +1,7 @@
 import GRDB
 import GRDBSQLite
 
-/// Writes the names of a list into table `entry`, line by line, through one prepared statement of the connection of a
+/// Writes the names or addresses of a list into table `entry`, line by line, through one prepared statement of the connection of a
 /// running transaction.
 @safe
 struct EntryWriter: LineSink, ~Copyable {
@@ -13,8 +13,10 @@ struct EntryWriter: LineSink, ~Copyable {
     private let list: Int64
     private let kind: EntryKind
     private(set) var report: ImportReport
-    /// What stands before the name in the first line taken.
-    private(set) var prefix: [UInt8]?
+    /// What stands before and behind the name in the first line taken.
+    private(set) var affixes: (prefix: [UInt8], suffix: [UInt8])?
+    /// A bit for each kind of entry written.
+    private(set) var kinds = 0
     private var number = 0
     private var names = 0
     private var line: [UInt8] = []
@@ -62,15 +64,26 @@ struct EntryWriter: LineSink, ~Copyable {
     }
 
     mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
+        write(name.span, options)
+    }
+
+    mutating func address(_ prefix: IPPrefix) {
+        let text = Array(prefix.description.utf8)
+        write(text.span, .address)
+    }
+
+    private mutating func write(_ name: Span<UInt8>, _ options: EntryKind) {
         guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
         let id = EntryID(list: list, line: number, name: names).raw
         names += 1
         report.entries += 1
         let written = names == 1 && !derivable(name) ? asWritten() : nil
         unsafe sqlite3_bind_int64(statement, 1, id)
-        unsafe sqlite3_bind_int(statement, 2, CInt(kind.symmetricDifference(options).rawValue))
+        let kind = kind.symmetricDifference(options)
+        kinds |= 1 << Int(kind.rawValue)
+        unsafe sqlite3_bind_int(statement, 2, CInt(kind.rawValue))
         // The pointers are good until the step below, which is all SQLite needs.
-        unsafe name.span.withUnsafeBufferPointer { bytes in
+        unsafe name.withUnsafeBufferPointer { bytes in
             let text = unsafe UnsafeRawPointer(bytes.baseAddress!).assumingMemoryBound(to: CChar.self)
             unsafe sqlite3_bind_text(statement, 3, text, CInt(bytes.count), nil)
             if let written {
@@ -94,20 +107,30 @@ struct EntryWriter: LineSink, ~Copyable {
         report.refusals.append(Refusal(line: number, text: asWritten(comment: true), reason: "\(problem)"))
     }
 
-    /// Whether the line is the list's prefix and the name, and nothing more. The first line decides on the prefix.
-    private mutating func derivable(_ name: borrowing NameText) -> Bool {
-        let count = name.count
-        guard line.count >= count else { return false }
-        let start = line.count - count
-        guard start == 0 || Words.blank(line[start - 1]) else { return false }
-        let text = name.span
-        for index in 0..<count where line[start + index] != text[index] { return false }
-        guard let prefix else {
-            prefix = Array(line[..<start])
+    /// Whether the line is the list's prefix, the name and the list's suffix, and nothing more. The first line that holds
+    /// its name decides on both.
+    private mutating func derivable(_ name: Span<UInt8>) -> Bool {
+        guard let affixes else {
+            guard let start = place(of: name), !line[(start + name.count)...].contains(UInt8(ascii: "#")) else {
+                return false
+            }
+            affixes = (Array(line[..<start]), Array(line[(start + name.count)...]))
             return true
         }
-        guard prefix.count == start else { return false }
-        for index in 0..<start where prefix[index] != line[index] { return false }
+        let (prefix, suffix) = affixes
+        return line.count == prefix.count + name.count + suffix.count && holds(name, at: prefix.count)
+            && line.starts(with: prefix) && line[(prefix.count + name.count)...].elementsEqual(suffix)
+    }
+
+    /// Where the name stands in the line, letter for letter.
+    private func place(of name: Span<UInt8>) -> Int? {
+        guard line.count >= name.count else { return nil }
+        for start in 0...line.count - name.count where holds(name, at: start) { return start }
+        return nil
+    }
+
+    private func holds(_ name: Span<UInt8>, at start: Int) -> Bool {
+        for index in name.indices where line[start + index] != name[index] { return false }
         return true
     }
 

@@ -25,8 +25,11 @@
 #include <bpf/bpf_helpers.h>
 
 #include "../include/capture.h"
+#include "../include/owner.h"
 
 #include "parse.h"
+
+#include "sockets.h"
 
 #include "dns.h"
 

@@ -153,6 +153,10 @@ static __always_inline int capture(struct __sk_buff *skb, bool ether, __u8 kind)
             return NEXT;
         flow.ifindex = skb->ifindex;
         remember(&packet, &flow);
+        if (packet.family == 4)
+            note_flow4(&packet.v4, bpf_get_socket_cookie(skb));
+        else
+            note_flow6(&packet.v6, bpf_get_socket_cookie(skb));
         if (packet.pieces.fragment) {
             to_fragment(&packet);
             remember(&packet, &flow);

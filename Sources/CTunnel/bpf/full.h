@@ -147,6 +147,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         return capture_later(skb, &segment, &where, link);
     if (is_dns(&segment, segment.key.destination_port)) {
         remember_dns(&segment, &where);
+        note_mapped(&segment.key, segment.family, bpf_get_socket_cookie(skb));
         if (segment.pieces.fragment)
             remember_fragments(&segment, &where, &segment.key, false);
         return take(skb, &where, segment.pieces.fragment);
@@ -177,6 +178,8 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         COUNT(errors);
         return DROP; /* nobody could say where it belongs when it came back */
     }
+    if (!allowed)
+        note_mapped(&segment.key, segment.family, cookie);
     count(skb, &segment, flow, link, true);
     if (segment.pieces.fragment)
         remember_fragments(&segment, &where, &segment.key, allowed);

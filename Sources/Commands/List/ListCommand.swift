@@ -1,13 +1,15 @@
 import ArgumentParser
 import Blocklist
+import Daemon
 
 /// `webtun list`
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "Add, remove and inspect lists of names.",
+        abstract: "Add, remove and inspect lists of names and of addresses.",
         discussion: """
-            Every line of a list stands for its name and everything below it. A running webtun follows changes within
+            Every line of a list stands for its name and everything below it, or, in a list of addresses, for flows to its
+            address or prefix (full mode). A running webtun follows changes within
             a second; without one they are in force at the next start.
 
             Examples:
@@ -46,6 +48,11 @@ enum ListWork {
         for name in names { print("\(done) '\(name.printable)'") }
     }
 
+    /// What fetches lists; the configuration is looked at only when a source is an address.
+    static func fetcher(_ sources: [String]) throws -> ListFetcher {
+        sources.contains(where: ListURL.looksLike) ? try ListFetcher.ofThisMachine() : ListFetcher()
+    }
+
     /// The refused lines of an import, `file:line: reason: text`, to standard error.
     static func complain(_ report: ImportReport, shown: Int = 10) {
         for refusal in report.refusals.prefix(shown) {
@@ -59,7 +66,8 @@ enum ListWork {
     }
 
     static func summary(_ report: ImportReport, _ verb: String) -> String {
-        var parts = ["\(Quantity.count(report.entries)) \(report.entries == 1 ? "name" : "names")"]
+        let noun = report.format == .ip ? ("address or prefix", "addresses and prefixes") : ("name", "names")
+        var parts = ["\(Quantity.count(report.entries)) \(report.entries == 1 ? noun.0 : noun.1)"]
         if report.skipped > 0 { parts.append("\(Quantity.count(report.skipped)) passed over") }
         if report.refused > 0 { parts.append("\(Quantity.count(report.refused)) refused") }
         return "\(verb) '\(report.name.printable)' (\(report.format.rawValue)): \(parts.joined(separator: ", "))"
@@ -99,11 +107,12 @@ private final class ProgressBars {
             phase = progress.phase
             bar =
                 switch progress.phase {
+                case .fetching: ProgressBar("fetching \(label)", total: nil, unit: .bytes)
                 case .reading: ProgressBar("reading \(label)", total: progress.total, unit: .bytes)
                 case .compiling: ProgressBar("building the index", total: progress.total, unit: .items("names"))
                 }
         }
-        bar?.update(progress.done)
+        bar?.update(progress.done, total: progress.total > 0 ? progress.total : nil)
     }
 
     func finish() {

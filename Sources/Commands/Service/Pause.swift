@@ -33,7 +33,14 @@ struct Pause: ParsableCommand {
 
 /// `webtun resume`
 struct Resume: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Block again after 'webtun pause'.")
+    static let configuration = CommandConfiguration(
+        abstract: "Block again after 'webtun pause'.",
+        discussion: """
+            The exit status is 4 when webtun does not filter all the same; the reason is printed.
+
+            Examples:
+              webtun resume
+            """)
 
     @OptionGroup var global: GlobalOptions
 
@@ -52,7 +59,14 @@ struct Resume: ParsableCommand {
 struct Reload: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read configuration and lists anew.",
-        discussion: "When the new configuration has a mistake it is reported and the old one stays in force.")
+        discussion: """
+            When the new configuration has a mistake it is reported and the old one stays in force. Keys that take \
+            effect only at the next start are named.
+
+            Examples:
+              webtun reload
+              webtun config check && webtun reload
+            """)
 
     @OptionGroup var global: GlobalOptions
 

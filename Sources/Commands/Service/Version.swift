@@ -2,7 +2,13 @@ import ArgumentParser
 
 /// `webtun version`
 struct Version: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print the version.")
+    static let configuration = CommandConfiguration(
+        abstract: "Print the version.",
+        discussion: """
+            Examples:
+              webtun version
+              webtun version --json
+            """)
 
     /// The version of this program.
     static let current = "0.1.0"

@@ -12,6 +12,7 @@ public struct LoggedQuery: Sendable, Equatable {
     public var link: String?
     /// `udp` or `tcp`.
     public var transport: String
+    /// Empty: the log keeps no names.
     public var qname: String
     /// The mnemonic, or `TYPE123`.
     public var qtype: String
@@ -29,6 +30,11 @@ public struct LoggedQuery: Sendable, Equatable {
     public var dnssec: String?
     /// Microseconds.
     public var latency: Int64?
+
+    /// Identical queries of one second that the row stands for.
+    public var count: Int64
+    /// How surely `uid`, `pid` and `app` are those that asked: `exact`, `probable`.
+    public var certainty: String?
 
     /// From the columns of the view and the time of `query_log`.
     init(_ row: borrowing Statement) {
@@ -52,6 +58,8 @@ public struct LoggedQuery: Sendable, Equatable {
         cached = row.integer(17) != 0
         dnssec = row.text(18)
         latency = row.optionalInteger(19)
-        microseconds = row.integer(20) + Schema.timeBase
+        count = row.integer(20)
+        certainty = row.text(21)
+        microseconds = row.integer(22) + Schema.timeBase
     }
 }

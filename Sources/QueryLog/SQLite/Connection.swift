@@ -55,6 +55,18 @@ final class Connection {
         return try statement.step() && !statement.isNull(0) ? statement.integer(0) : nil
     }
 
+    /// Runs `body` in a transaction that is undone when it throws.
+    func transaction(_ body: () throws(QueryLogError) -> Void) throws(QueryLogError) {
+        try execute("BEGIN IMMEDIATE")
+        do {
+            try body()
+            try execute("COMMIT")
+        } catch {
+            try? execute("ROLLBACK")
+            throw error
+        }
+    }
+
     /// Rows the last statement inserted, changed or deleted.
     var changes: Int { unsafe Int(sqlite3_changes64(handle)) }
     var lastInsertedID: Int64 { unsafe sqlite3_last_insert_rowid(handle) }

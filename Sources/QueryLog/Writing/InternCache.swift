@@ -22,7 +22,7 @@ struct InternCache {
 
     /// The entry of `key`, kept for longer because it was used.
     mutating func find(_ key: RawSpan) -> Entry? {
-        let hash = InternCache.hash(key)
+        let hash = KeyedHash.hash(key)
         if let slot = young.find(key, hash) { return young.slots[slot].entry }
         guard let slot = old.find(key, hash) else { return nil }
         let entry = old.slots[slot].entry
@@ -32,7 +32,7 @@ struct InternCache {
 
     /// Adds an entry or replaces the one of the same key.
     mutating func insert(_ key: RawSpan, _ entry: Entry) {
-        insert(key, InternCache.hash(key), entry)
+        insert(key, KeyedHash.hash(key), entry)
     }
 
     private mutating func insert(_ key: RawSpan, _ hash: UInt64, _ entry: Entry) {
@@ -50,13 +50,6 @@ struct InternCache {
     mutating func removeAll() {
         young.removeAll()
         old.removeAll()
-    }
-
-    /// SipHash with the process's random seed: foreign names cannot be chosen to collide.
-    private static func hash(_ key: RawSpan) -> UInt64 {
-        var hasher = Hasher()
-        unsafe key.withUnsafeBytes { bytes in unsafe hasher.combine(bytes: bytes) }
-        return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 
     /// An open-addressing table at most three quarters full, with the keys one after the other in one buffer.

@@ -1,10 +1,9 @@
 internal import Wire
 
-/// Turns what rows have in common into the ids of small tables. One thread, inside a transaction of its connection.
+/// Turns names and answers into the ids of their tables. One thread, inside a transaction of its connection.
 ///
-/// Names and answers are added at the end of their tables whenever a bounded cache does not know them: no index of text
-/// is kept, whose random pages would cost more than the few that stand there twice. Sources, outcomes and processes are few; their ids
-/// are looked up anew in every transaction, so a list or link that was renamed appears with its new name.
+/// They are added at the end of their tables whenever a bounded cache does not know them: no index of text is kept, whose
+/// random pages would cost more than the few that stand there twice.
 final class Interner {
     private let connection: Connection
     private let labels: LogLabels
@@ -14,48 +13,13 @@ final class Interner {
 
     private var names: InternCache
     private var answers: InternCache
-    private var sources: [SourceKey: Int64] = [:]
-    private var outcomes: [OutcomeKey: Int64] = [:]
-    private var processes: [ProcessKey: Int64] = [:]
     private var regexRules: [Int32: Int64?] = [:]
-    private var qtypes: Set<UInt16> = []
-    private var lastSource: (key: SourceKey, id: Int64)?
-    private var lastOutcome: (key: OutcomeKey, id: Int64)?
+    private var flowRules: [UInt64: Int64?] = [:]
 
     private let insertName: Statement
     private let touchName: Statement
     private let insertAnswer: Statement
     private let touchAnswer: Statement
-    private let findSource: Statement
-    private let insertSource: Statement
-    private let findOutcome: Statement
-    private let insertOutcome: Statement
-    private let findProcess: Statement
-    private let insertProcess: Statement
-    private let insertQtype: Statement
-
-    struct SourceKey: Hashable {
-        var client: IPAddress
-        var link: Int32
-        var transport: QueryRow.Transport
-    }
-
-    struct OutcomeKey: Hashable {
-        var upstream: IPAddress
-        var list: Int32
-        var port: UInt16
-        var rcode: Int16
-        var verdict: QueryRow.Verdict
-        var reason: QueryRow.Reason
-        var dnssec: QueryRow.DNSSEC
-        var cached: Bool
-    }
-
-    struct ProcessKey: Hashable {
-        var uid: Int32
-        var pid: Int32
-    }
-
     init(_ connection: Connection, labels: LogLabels, cachedNames: Int) throws(QueryLogError) {
         self.connection = connection
         self.labels = labels
@@ -66,41 +30,19 @@ final class Interner {
         touchName = try connection.prepare("UPDATE names SET seen = ?2 WHERE id = ?1")
         insertAnswer = try connection.prepare("INSERT INTO answers (text, seen) VALUES (?,?)")
         touchAnswer = try connection.prepare("UPDATE answers SET seen = ?2 WHERE id = ?1")
-        findSource = try connection.prepare(
-            "SELECT id FROM sources WHERE client IS ? AND link IS ? AND transport = ?")
-        insertSource = try connection.prepare("INSERT INTO sources (client, link, transport) VALUES (?,?,?)")
-        findOutcome = try connection.prepare(
-            """
-            SELECT id FROM outcomes WHERE verdict = ? AND reason IS ? AND list IS ? AND rcode IS ? AND upstream IS ? \
-            AND cached = ? AND dnssec IS ?
-            """)
-        insertOutcome = try connection.prepare(
-            "INSERT INTO outcomes (verdict, reason, list, rcode, upstream, cached, dnssec) VALUES (?,?,?,?,?,?,?)")
-        findProcess = try connection.prepare("SELECT id FROM processes WHERE pid IS ?2 AND uid IS ?1 AND app IS NULL")
-        insertProcess = try connection.prepare("INSERT INTO processes (uid, pid) VALUES (?,?)")
-        insertQtype = try connection.prepare("INSERT OR REPLACE INTO qtypes (code, name) VALUES (?,?)")
     }
 
-    /// Tells that a transaction begins.
+    /// Tells that a transaction begins: lists and rules may have other names now.
     func start() {
-        forgetFew()
+        regexRules.removeAll(keepingCapacity: true)
+        flowRules.removeAll(keepingCapacity: true)
     }
 
-    /// Forgets every id, after a rollback.
+    /// Forgets every id, after a rollback or when someone else has changed the database.
     func forget() {
         names.removeAll()
         answers.removeAll()
-        qtypes.removeAll()
-        forgetFew()
-    }
-
-    private func forgetFew() {
-        sources.removeAll(keepingCapacity: true)
-        outcomes.removeAll(keepingCapacity: true)
-        processes.removeAll(keepingCapacity: true)
-        regexRules.removeAll(keepingCapacity: true)
-        lastSource = nil
-        lastOutcome = nil
+        start()
     }
 
     // MARK: - Names and answers
@@ -142,6 +84,14 @@ final class Interner {
         }
     }
 
+    /// The id of an address as an answer's text; nil for the unspecified one.
+    func address(_ address: IPAddress) throws(QueryLogError) -> Int64? {
+        if address.isUnspecified { return nil }
+        var digest = AnswerDigest()
+        digest.append(address)
+        return try answer(digest.bytes)
+    }
+
     /// The id of an `AnswerDigest`; nil for an empty one.
     func answer(_ digest: RawSpan) throws(QueryLogError) -> Int64? {
         if digest.byteCount == 0 { return nil }
@@ -167,20 +117,39 @@ final class Interner {
     }
 
     /// The id of the rule's name: the matched suffix of the qname, or a regex rule as written.
-    func rule(_ row: borrowing QueryRow, qname: RawSpan, name: Int64) throws(QueryLogError) -> Int64? {
-        switch row.match {
+    ///
+    /// - Parameters:
+    ///   - labels: of the matched suffix.
+    ///   - qname: wire form; `name` is its id.
+    func rule(
+        _ match: QueryRow.Match, _ rule: Int32, labels matched: UInt8, qname: RawSpan, name: Int64
+    ) throws(QueryLogError) -> Int64? {
+        switch match {
         case .none: return nil
         case .exact, .suffix:
-            let offset = Interner.suffixOffset(qname, labels: Int(row.labels))
+            let offset = Interner.suffixOffset(qname, labels: Int(matched))
             return offset == 0 ? name : try self.name(qname.from(offset))
         case .regex:
-            let rule = row.rule
             if let known = regexRules[rule] { return known }
             var id: Int64?
             if let text = labels.rule(rule) { id = try ruleText(text) }
             regexRules[rule] = .some(id)
             return id
         }
+    }
+
+    /// The id of a rule for flows as written, which matched by something else than the name; nil when it has no text.
+    ///
+    /// - Parameters:
+    ///   - list: that it is in; 0: a rule of the user.
+    ///   - rule: its id, or the line in the list.
+    func flowRule(list: Int32, rule: Int32) throws(QueryLogError) -> Int64? {
+        let key = UInt64(UInt32(bitPattern: list)) << 32 | UInt64(UInt32(bitPattern: rule))
+        if let known = flowRules[key] { return known }
+        var id: Int64?
+        if let text = labels.flowRule(list, rule) { id = try ruleText(text) }
+        flowRules[key] = .some(id)
+        return id
     }
 
     /// Where the last `labels` labels of a wire-form name begin.
@@ -197,90 +166,5 @@ final class Interner {
             total -= 1
         }
         return min(at, name.byteCount)
-    }
-
-    // MARK: - The few
-
-    func source(_ row: borrowing QueryRow) throws(QueryLogError) -> Int64 {
-        let key = SourceKey(client: row.client, link: row.link, transport: row.transport)
-        if let last = lastSource, last.key == key { return last.id }
-        let id: Int64
-        if let known = sources[key] {
-            id = known
-        } else {
-            let client = key.client.isUnspecified ? nil : key.client.description
-            id = try find(findSource, orInsert: insertSource) { statement in
-                statement.bind(1, client)
-                statement.bind(2, key.link < 0 ? nil : labels.link(key.link))
-                statement.bind(3, "\(key.transport)")
-            }
-            sources[key] = id
-        }
-        lastSource = (key, id)
-        return id
-    }
-
-    func outcome(_ row: borrowing QueryRow) throws(QueryLogError) -> Int64 {
-        let key = OutcomeKey(
-            upstream: row.upstream, list: row.list, port: row.upstreamPort, rcode: row.rcode, verdict: row.verdict,
-            reason: row.reason, dnssec: row.dnssec, cached: row.cached)
-        if let last = lastOutcome, last.key == key { return last.id }
-        let id: Int64
-        if let known = outcomes[key] {
-            id = known
-        } else {
-            id = try find(findOutcome, orInsert: insertOutcome) { statement in
-                statement.bind(1, "\(key.verdict)")
-                statement.bind(2, key.reason == .none ? nil : "\(key.reason)")
-                statement.bind(3, key.list <= 0 ? nil : labels.list(key.list))
-                statement.bind(4, key.rcode < 0 ? nil : RCode(UInt16(key.rcode)).description)
-                statement.bind(5, Interner.upstream(key.upstream, key.port))
-                statement.bind(6, key.cached ? 1 : 0)
-                statement.bind(7, key.dnssec == .unchecked ? nil : "\(key.dnssec)")
-            }
-            outcomes[key] = id
-        }
-        lastOutcome = (key, id)
-        return id
-    }
-
-    /// `192.0.2.1`, with the port when it is not 53: `192.0.2.1:5353`, `[2001:db8::1]:5353`.
-    static func upstream(_ address: IPAddress, _ port: UInt16) -> String? {
-        if address.isUnspecified { return nil }
-        if port == 53 { return address.description }
-        return address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
-    }
-
-    func process(_ row: borrowing QueryRow) throws(QueryLogError) -> Int64? {
-        let key = ProcessKey(uid: row.uid, pid: row.pid)
-        if key.uid == -1 && key.pid == -1 { return nil }
-        if let known = processes[key] { return known }
-        let id = try find(findProcess, orInsert: insertProcess) { statement in
-            statement.bind(1, key.uid == -1 ? nil : Int64(UInt32(bitPattern: key.uid)))
-            statement.bind(2, key.pid == -1 ? nil : Int64(key.pid))
-        }
-        processes[key] = id
-        return id
-    }
-
-    /// The code itself; makes sure that its mnemonic is known to the view.
-    func qtype(_ code: UInt16) throws(QueryLogError) -> Int64 {
-        if qtypes.insert(code).inserted {
-            insertQtype.bind(1, Int64(code))
-            insertQtype.bind(2, RecordType(code).description)
-            try insertQtype.run()
-        }
-        return Int64(code)
-    }
-
-    private func find(
-        _ find: borrowing Statement, orInsert insert: borrowing Statement, _ bind: (borrowing Statement) -> Void
-    ) throws(QueryLogError) -> Int64 {
-        bind(find)
-        defer { find.reset() }
-        if try find.step() { return find.integer(0) }
-        bind(insert)
-        try insert.run()
-        return connection.lastInsertedID
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+public import Kernel
 
 /// How the log's writer learns the names behind the numbers of a `QueryRow`. Called on the writer's thread, a few times a
 /// second at most; nil leaves the column NULL.
@@ -10,14 +11,28 @@ public struct LogLabels: Sendable {
     /// A user rule as written, by its id. Asked for matches that are no suffix of the qname (regex).
     public var rule: @Sendable (Int32) -> String?
 
+    /// A rule for flows as written, by its list (0: the user's own) and its id or line. Asked for flows that were matched by
+    /// something else than their name.
+    public var flowRule: @Sendable (Int32, Int32) -> String?
+    /// Who sent a query whose row does not say so, from its addresses and ports. Asked for every such row.
+    public var owner: @Sendable (borrowing QueryRow) -> Owner
+    /// The path of an owner's program.
+    public var app: @Sendable (Owner) -> String?
+
     public init(
         list: @escaping @Sendable (Int32) -> String?,
         link: @escaping @Sendable (Int32) -> String? = { LogLabels.linkName($0) },
-        rule: @escaping @Sendable (Int32) -> String? = { _ in nil }
+        rule: @escaping @Sendable (Int32) -> String? = { _ in nil },
+        flowRule: @escaping @Sendable (Int32, Int32) -> String? = { _, _ in nil },
+        owner: @escaping @Sendable (borrowing QueryRow) -> Owner = { _ in .unknown },
+        app: @escaping @Sendable (Owner) -> String? = { _ in nil }
     ) {
         self.list = list
         self.link = link
         self.rule = rule
+        self.flowRule = flowRule
+        self.owner = owner
+        self.app = app
     }
 }
 

@@ -31,7 +31,7 @@ final class LowPriorityThread: Sendable {
                 guard let argument = unsafe argument else { return nil }
                 let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
                 LowPriorityThread.setName(body.name)
-                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, body.niceness)
+                LowPriorityThread.setNiceness(body.niceness)
                 body.run()
                 return nil
             }, argument.toOpaque())
@@ -45,6 +45,11 @@ final class LowPriorityThread: Sendable {
     /// Waits for the thread's end. Once, from another thread.
     func join() {
         pthread_join(thread, nil)
+    }
+
+    /// Sets the niceness of the calling thread, -20…19. Less than before needs CAP_SYS_NICE; without it nothing changes.
+    static func setNiceness(_ niceness: Int32) {
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
     }
 
     /// Names the calling thread (proc(5), `/proc/thread-self/comm`).

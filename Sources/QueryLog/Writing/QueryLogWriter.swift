@@ -6,16 +6,24 @@ internal import Wire
 /// Writes what the engines push into `querylog.db`: one thread at low priority, one transaction a second, earlier when a
 /// ring is a quarter full.
 ///
-/// Rows stay in their ring until the transaction that holds them is committed. When the database is locked, full,
-/// read-only or out of reach, they wait there, up to the ring's size; what no longer fits is dropped and counted, and
-/// writing goes on by itself when it can. A corrupt file is set aside and a new one begun. Safe from any thread.
+/// Rows wait in memory until the transaction that holds them is committed. When the database is locked, full, read-only or
+/// out of reach, they wait longer, up to `Options.waitingBytes` and the size of the rings; what no longer fits is dropped
+/// and counted, and writing goes on by itself when it can. A corrupt file is set aside and a new one begun. Safe from any
+/// thread.
 public final class QueryLogWriter: Sendable {
     public struct Options: Sendable {
         public var limits = QueryLogLimits()
+        public var privacy = QueryLogPrivacy()
+        /// Bytes of rows that may wait for the database, besides those in the rings.
+        public var waitingBytes = 4 << 20
+        /// Rows of a second above which queries that repeat are added up in one row with a count.
+        public var foldsAbove = 30_000
         /// Milliseconds between transactions.
         public var interval = 1000
-        /// Of the writer's thread: 0…19.
+        /// Of the writer's thread: 0…19. While a ring is more than half full it is at most `pressedNiceness`, which gives the
+        /// thread about a tenth of a core that the packet thread wants whole (sched(7), "The nice value").
         public var niceness: Int32 = 19
+        public var pressedNiceness: Int32 = 10
         /// Names whose ids are kept in memory, about 150 bytes each.
         public var cachedNames = 16_384
 
@@ -31,11 +39,12 @@ public final class QueryLogWriter: Sendable {
 
     public struct Status: Sendable {
         public var state: State
-        /// Rows committed since the start.
+        /// Rows committed since the start, and queries that were added to one of them instead of getting their own.
         public var writtenRows: Int64
+        public var foldedRows: Int64
         /// Rows that were lost because the rings were full, or that `stop` could not write.
         public var droppedRows: Int64
-        /// Bytes that wait in the rings.
+        /// Bytes that wait in memory.
         public var waitingBytes: Int
         /// Files that were found corrupt and moved to these paths since the start.
         public var setAside: [String]
@@ -44,9 +53,14 @@ public final class QueryLogWriter: Sendable {
     private struct Shared {
         var state = State.writing
         var written: Int64 = 0
+        var folded: Int64 = 0
+        var waiting = 0
         var lost: Int64 = 0
         var setAside: [String] = []
+        /// Limits that the thread has not taken yet.
+        var limits: QueryLogLimits?
         var thread: LowPriorityThread?
+        var niceness: Int32?
     }
 
     public let path: String
@@ -89,12 +103,17 @@ public final class QueryLogWriter: Sendable {
         let waiting = rings.reduce(0) { $0 + $1.used }
         return shared.withLock {
             Status(
-                state: $0.state, writtenRows: $0.written, droppedRows: $0.lost + Int64(dropped),
-                waitingBytes: waiting, setAside: $0.setAside)
+                state: $0.state, writtenRows: $0.written, foldedRows: $0.folded,
+                droppedRows: $0.lost + Int64(dropped), waitingBytes: $0.waiting + waiting, setAside: $0.setAside)
         }
     }
 
     public var state: State { shared.withLock { $0.state } }
+
+    /// Keeps to other limits than those of the options, within a second or so.
+    public func setLimits(_ limits: QueryLogLimits) {
+        shared.withLock { $0.limits = limits }
+    }
 
     /// Has everything written that was pushed before the call, and waits for it.
     ///
@@ -138,33 +157,63 @@ public final class QueryLogWriter: Sendable {
 
     private func run(_ session: WriterSession) {
         var stopEnd: UInt64?
+        var nextWrite: UInt64 = 0
+        var isWritten = true
+        var tried = 0
         while true {
             let isStopping = stopping.load(ordering: .acquiring)
             let flush = flushesAsked.load(ordering: .acquiring)
-            let isWritten = write(session)
-            if isWritten {
-                flushesDone.store(flush, ordering: .releasing)
-                if isStopping { return }
-                maintain(session)
-            } else if isStopping {
-                let now = Clock.monotonic()
-                let end = stopEnd ?? now + 2_000_000_000
-                stopEnd = end
-                if now >= end {
-                    abandon()
-                    return
+            relieve()
+            session.collect(rings)
+            let now = Clock.monotonic()
+            if isStopping || flush != tried || now >= nextWrite || isWritten && session.isFull {
+                tried = flush
+                isWritten = write(session)
+                if isWritten {
+                    flushesDone.store(flush, ordering: .releasing)
+                    if isStopping && session.waiting.rows == 0 && rings.allSatisfy({ $0.used == 0 }) { return }
+                    maintain(session)
+                } else if isStopping {
+                    let end = stopEnd ?? now + 2_000_000_000
+                    stopEnd = end
+                    if now >= end {
+                        abandon(session)
+                        return
+                    }
                 }
+                let pause = isStopping ? 50 : session.pause(isWritten: isWritten, interval)
+                nextWrite = Clock.monotonic() + UInt64(pause) * 1_000_000
             }
-            wait(milliseconds: isStopping ? 50 : session.pause(isWritten: isWritten, options.interval), isWritten)
+            shared.withLock { $0.waiting = session.waiting.bytes }
+            wait(until: nextWrite, wakesWhenFilling: !session.isStuck)
         }
     }
 
-    /// Writes what is in the rings now. False when the database refused; the rows are still in the rings then.
+    /// Milliseconds between transactions; counters are added up for a minute.
+    private var interval: Int {
+        options.privacy.level == .counters
+            ? max(options.interval, min(60_000, options.interval * 60)) : options.interval
+    }
+
+    /// Takes a larger share of the processor while a ring is more than half full, and gives it back.
+    private func relieve() {
+        let isPressed = rings.contains { $0.used > $0.capacity / 2 }
+        let niceness = isPressed ? min(options.niceness, options.pressedNiceness) : options.niceness
+        let isChanged = shared.withLock { shared in
+            defer { shared.niceness = niceness }
+            return shared.niceness != niceness
+        }
+        if isChanged { LowPriorityThread.setNiceness(niceness) }
+    }
+
+    /// Writes what was collected. False when the database refused; the rows go on waiting then.
     private func write(_ session: WriterSession) -> Bool {
         do throws(QueryLogError) {
-            let count = try session.write(rings)
+            let (rows, queries) = try session.write()
             shared.withLock {
-                $0.written += count
+                $0.written += Int64(rows)
+                $0.folded += queries - Int64(rows)
+                $0.waiting = 0
                 $0.state = .writing
             }
             return true
@@ -175,6 +224,7 @@ public final class QueryLogWriter: Sendable {
     }
 
     private func maintain(_ session: WriterSession) {
+        if let limits = shared.withLock({ $0.limits.take() }) { session.use(limits) }
         do throws(QueryLogError) {
             try session.maintain(while: { [rings] in rings.allSatisfy { $0.used < $0.capacity / 4 } })
         } catch {
@@ -190,22 +240,27 @@ public final class QueryLogWriter: Sendable {
         }
     }
 
-    /// Sleeps until the time is over, or, when writing works, a ring fills up, or someone calls.
-    private func wait(milliseconds: Int, _ wakesWhenFilling: Bool) {
+    /// Sleeps until then, in nanoseconds of the monotonic clock, or until a ring fills up or someone calls.
+    private func wait(until end: UInt64, wakesWhenFilling: Bool) {
         if wakesWhenFilling {
             for ring in rings { ring.requestWake(whenOver: ring.capacity / 4) }
         }
+        let now = Clock.monotonic()
+        let milliseconds = end > now ? min((end - now + 999_999) / 1_000_000, 1000) : 0
         var watched = rings.map { pollfd(fd: $0.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
         unsafe poll(&watched, nfds_t(watched.count), Int32(milliseconds))
         for ring in rings { ring.clearWake() }
     }
 
     /// Counts and releases what could not be written before the end.
-    private func abandon() {
-        var count: Int64 = 0
+    private func abandon(_ session: WriterSession) {
+        var count = session.waiting.queries
         for ring in rings {
             var position = ring.position
-            while ring.read(&position, { (_, _, _) throws(Never) in count += 1 }) {}
+            while ring.read(
+                &position, query: { (_, _, _) throws(Never) in count += 1 },
+                flow: { (_, _) throws(Never) in count += 1 })
+            {}
             ring.release(to: position)
         }
         shared.withLock { $0.lost += count }

@@ -5,9 +5,12 @@ internal import Wire
 /// After any error the caller rolls back and, when it goes on, opens a new store.
 final class RowStore {
     let connection: Connection
-    private let interned: Interner
+    private let names: Interner
+    private let few: FewInterner
+    private let flows: FlowStore
     private let insertRow: Statement
     private let insertSpan: Statement
+    private let dataVersion: Statement
     private let beginStatement: Statement
     private let commitStatement: Statement
 
@@ -17,6 +20,8 @@ final class RowStore {
     private var committedSpan: Span
     private let epochRows: Int64
     private var isWarm = false
+    /// Changes when another connection has committed (`PRAGMA data_version`).
+    private var knownVersion: Int64
 
     /// A run of ids and the times their rows lie between.
     struct Span {
@@ -39,7 +44,8 @@ final class RowStore {
     ///
     /// - Parameter cachedNames: entries of one generation of the cache of names.
     init(
-        _ path: String, labels: LogLabels, cachedNames: Int = 16_384, epochRows: Int64 = RowStore.epochRows
+        _ path: String, labels: LogLabels, privacy: QueryLogPrivacy = QueryLogPrivacy(), cachedNames: Int = 16_384,
+        epochRows: Int64 = RowStore.epochRows
     ) throws(QueryLogError) {
         self.epochRows = epochRows
         try Schema.migrate(path)
@@ -49,44 +55,84 @@ final class RowStore {
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 100;
             PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -2048
             """)
-        let lastRow = try connection.integer("SELECT max(id) FROM query_log") ?? 0
-        let lastSpan = try connection.integer("SELECT max(last) FROM query_spans") ?? 0
-        nextID = max(lastRow, lastSpan) + 1
+        nextID = try RowStore.nextID(connection)
         span = Span(first: nextID, last: nextID - 1)
         committedSpan = span
-        interned = try Interner(connection, labels: labels, cachedNames: cachedNames)
-        insertRow = try connection.prepare("INSERT INTO query_log VALUES (?,?,?,?,?,?,?,?,?,?)")
-        insertSpan = try connection.prepare("INSERT OR REPLACE INTO query_spans VALUES (?,?,?,?)")
+        names = try Interner(connection, labels: labels, cachedNames: cachedNames)
+        few = try FewInterner(connection, labels: labels, privacy: privacy)
+        flows = try FlowStore(connection, names: names, few: few)
+        insertRow = try connection.prepare("INSERT INTO query_log VALUES (?,?,?,?,?,?,?,?,?,?,?)")
+        insertSpan = try connection.prepare("INSERT OR REPLACE INTO query_spans VALUES (?,?,?,?,?,NULL)")
+        dataVersion = try connection.prepare("PRAGMA data_version")
         beginStatement = try connection.prepare("BEGIN IMMEDIATE")
         commitStatement = try connection.prepare("COMMIT")
+        knownVersion = try RowStore.read(dataVersion)
+    }
+
+    private static func nextID(_ connection: Connection) throws(QueryLogError) -> Int64 {
+        var last: Int64 = 0
+        for sql in [
+            "SELECT max(id) FROM query_log", "SELECT max(id) FROM flow_log", "SELECT max(last) FROM query_spans",
+        ] {
+            last = max(last, try connection.integer(sql) ?? 0)
+        }
+        return last + 1
+    }
+
+    private static func read(_ statement: borrowing Statement) throws(QueryLogError) -> Int64 {
+        defer { statement.reset() }
+        return try statement.step() ? statement.integer(0) : 0
     }
 
     /// Starts a transaction.
     func begin() throws(QueryLogError) {
         try beginStatement.run()
-        interned.start()
+        let version = try RowStore.read(dataVersion)
+        if version != knownVersion {
+            // Another program has changed something: what is remembered of the database need not be true.
+            knownVersion = version
+            names.forget()
+            few.forget()
+            isWarm = false
+            nextID = max(nextID, try RowStore.nextID(connection))
+            closeSpan()
+        }
+        names.start()
+        few.start()
         if !isWarm {
-            try interned.warm()
+            try names.warm()
             isWarm = true
         }
     }
 
-    /// Adds one row to the open transaction.
+    /// Adds the row of a query to the open transaction.
     func insert(_ row: borrowing QueryRow, qname: RawSpan, answer: RawSpan) throws(QueryLogError) {
-        interned.epoch = Int32(truncatingIfNeeded: nextID / epochRows)
-        let name = try interned.name(qname)
+        names.epoch = Int32(truncatingIfNeeded: nextID / epochRows)
+        let name = qname.byteCount == 0 ? 0 : try names.name(qname)
         let time = row.time - Schema.timeBase
         insertRow.bind(1, nextID)
-        insertRow.bind(2, try interned.outcome(row))
+        insertRow.bind(2, try few.outcome(row))
         insertRow.bind(3, name)
-        insertRow.bind(4, try interned.source(row))
+        insertRow.bind(4, try few.source(row))
         insertRow.bind(5, time)
-        insertRow.bind(6, try interned.qtype(row.qtype))
-        insertRow.bind(7, try interned.rule(row, qname: qname, name: name))
-        insertRow.bind(8, try interned.answer(answer))
+        insertRow.bind(6, try few.qtype(row.qtype))
+        insertRow.bind(7, try names.rule(row.match, row.rule, labels: row.labels, qname: qname, name: name))
+        insertRow.bind(8, try names.answer(answer))
         insertRow.bind(9, row.latency < 0 ? nil : Int64(row.latency))
-        insertRow.bind(10, try interned.process(row))
+        insertRow.bind(10, try few.process(row))
+        insertRow.bind(11, row.count == 1 ? nil : Int64(row.count))
         try insertRow.run()
+        try advance(time)
+    }
+
+    /// Writes what is told of a flow in the open transaction.
+    func insert(_ row: borrowing FlowRow, name: RawSpan) throws(QueryLogError) {
+        names.epoch = Int32(truncatingIfNeeded: nextID / epochRows)
+        if try flows.write(row, name: name, id: nextID) { try advance(row.time - Schema.timeBase) }
+    }
+
+    /// Counts the id as given.
+    private func advance(_ time: Int64) throws(QueryLogError) {
         if nextID - span.first >= Span.size {
             try writeSpan()
             span = Span(first: nextID, last: nextID)
@@ -104,12 +150,19 @@ final class RowStore {
         committedSpan = span
     }
 
+    /// Begins a new span with the next row, so that others may change the facts of those that are there.
+    func closeSpan() {
+        span = Span(first: nextID, last: nextID - 1)
+        committedSpan = span
+    }
+
     private func writeSpan() throws(QueryLogError) {
         guard !span.isEmpty else { return }
         insertSpan.bind(1, span.first)
         insertSpan.bind(2, span.last)
         insertSpan.bind(3, span.oldest)
         insertSpan.bind(4, span.newest)
+        insertSpan.bind(5, span.last - span.first + 1)
         try insertSpan.run()
     }
 
@@ -118,7 +171,8 @@ final class RowStore {
         guard connection.isInTransaction else { return }
         try? connection.execute("ROLLBACK")
         // Ids given in the transaction are no longer true.
-        interned.forget()
+        names.forget()
+        few.forget()
         isWarm = false
         span = committedSpan
         nextID = span.last + 1

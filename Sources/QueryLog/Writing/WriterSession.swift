@@ -2,70 +2,102 @@ internal import GRDBSQLite
 internal import Kernel
 internal import Wire
 
-/// The writer's hold on the database: opens it, writes transactions, keeps it within its limits, and decides what to do
-/// after an error. The writer's thread alone.
+/// The writer's hold on rows and database: takes rows out of the rings, opens the database, writes transactions, keeps it
+/// within its limits, and decides what to do after an error. The writer's thread alone.
 final class WriterSession {
     private let path: String
     private let labels: LogLabels
-    private let options: QueryLogWriter.Options
+    private var options: QueryLogWriter.Options
+    private let batch: RowBatch
     private var store: RowStore?
     private var retention: Retention?
     /// `CLOCK_MONOTONIC` nanoseconds from which retention has work again.
     private var nextMaintenance: UInt64 = 0
     private var isLocked = false
     private var hasMaintenance = false
+    /// Rows taken since the second began, and when it did.
+    private var takenRows = 0
+    private var second: UInt64 = 0
+    private var ends: [Int] = []
 
     private static let maintenancePeriod: UInt64 = 60_000_000_000
     /// The share of a second that retention may take: rows keep coming.
-    private static let maintenanceBudget: UInt64 = 50_000_000
+    private static let maintenanceBudget: UInt64 = 250_000_000
 
     init(path: String, labels: LogLabels, options: QueryLogWriter.Options) {
         self.path = path
         self.labels = labels
         self.options = options
+        batch = RowBatch(limit: options.waitingBytes, privacy: options.privacy)
+    }
+
+    /// Keeps to other limits, from the next maintenance on, which is soon.
+    func use(_ limits: QueryLogLimits) {
+        options.limits = limits
+        retention?.limits = limits
+        nextMaintenance = 0
     }
 
     func open() throws(QueryLogError) {
-        let store = try RowStore(path, labels: labels, cachedNames: options.cachedNames)
+        let store = try RowStore(
+            path, labels: labels, privacy: options.privacy, cachedNames: options.cachedNames)
         self.store = store
-        retention = Retention(store.connection, options.limits)
+        retention = Retention(store, options.limits)
     }
 
-    /// Writes what is in the rings in one transaction and gives the room back.
+    // MARK: - Rows
+
+    /// Rows that wait out of the rings, their bytes, and the queries they stand for.
+    var waiting: (bytes: Int, rows: Int, queries: Int64) { (batch.byteCount, batch.rows, batch.queries) }
+
+    /// Whether rows should be written before the interval is over.
+    var isFull: Bool { batch.byteCount * 4 > batch.limit }
+    /// Whether the rings cannot be emptied.
+    var isStuck: Bool { batch.byteCount + RowBatch.largest > batch.limit }
+
+    /// Takes rows out of the rings, as many as there is room for.
+    func collect(_ rings: [QueryRing]) {
+        let now = Clock.monotonic()
+        if now - second > 1_000_000_000 {
+            second = now
+            takenRows = 0
+        }
+        // What comes in meanwhile waits for the next time. The last ring is looked at first: what one producer told before
+        // another is then taken no later.
+        ends.removeAll(keepingCapacity: true)
+        for ring in rings.reversed() { ends.append(ring.position + ring.used) }
+        for (ring, end) in zip(rings, ends.reversed()) {
+            takenRows += batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
+        }
+    }
+
+    /// Counters are always added up.
+    private var foldsAbove: Int { options.privacy.keepsFlows ? options.foldsAbove : 0 }
+
+    /// Writes what was collected in one transaction.
     ///
-    /// - Returns: rows written.
-    func write(_ rings: [QueryRing]) throws(QueryLogError) -> Int64 {
+    /// - Returns: rows written, and the queries they stand for.
+    func write() throws(QueryLogError) -> (rows: Int, queries: Int64) {
         if let store, store.connection.hasMoved { close() }
         if store == nil { try open() }
-        guard let store, rings.contains(where: { $0.used > 0 }) else {
+        guard let store, batch.rows > 0 else {
             isLocked = false
-            return 0
+            return (0, 0)
         }
-        var count: Int64 = 0
         try store.begin()
-        for ring in rings {
-            // What comes in meanwhile waits for the next transaction.
-            let end = ring.position + ring.used
-            var position = ring.position
-            while position < end,
-                try ring.read(
-                    &position,
-                    { (row, qname, answer) throws(QueryLogError) in
-                        try store.insert(row, qname: qname, answer: answer)
-                    })
-            {
-                count += 1
-            }
-            ends.append(position)
-        }
+        try batch.forEach(
+            query: { (row, qname, answer) throws(QueryLogError) in
+                try store.insert(row, qname: qname, answer: answer)
+            },
+            flow: { (row, name) throws(QueryLogError) in try store.insert(row, name: name) })
         try store.commit()
-        for (ring, end) in zip(rings, ends) { ring.release(to: end) }
-        ends.removeAll(keepingCapacity: true)
+        let written = (batch.rows, batch.queries)
+        batch.removeAll()
         isLocked = false
-        return count
+        return written
     }
 
-    private var ends: [Int] = []
+    // MARK: - Retention and recovery
 
     /// Does some of retention's work when it is due, as long as `isQuiet`.
     func maintain(while isQuiet: () -> Bool) throws(QueryLogError) {
@@ -80,7 +112,7 @@ final class WriterSession {
 
     /// Milliseconds to sleep before the next transaction.
     func pause(isWritten: Bool, _ interval: Int) -> Int {
-        isWritten ? interval : isLocked ? min(interval, 200) : interval
+        isWritten ? interval : isLocked ? min(interval, 200) : min(interval, 1000)
     }
 
     /// Undoes what was begun and makes the next `write` possible: a locked database is kept, a corrupt one is set aside,
@@ -88,7 +120,6 @@ final class WriterSession {
     ///
     /// - Returns: the new path of a corrupt file.
     func recover(from error: QueryLogError) -> String? {
-        ends.removeAll(keepingCapacity: true)
         store?.rollback()
         isLocked = false
         switch error.primaryCode {

@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// Network namespaces of one test: made with iproute2, removed when the value goes.
+/// Network namespaces of one test: made with iproute2, removed when `with` returns, however it does.
 final class Lab: Sendable {
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -19,7 +19,24 @@ final class Lab: Sendable {
     }
 
     deinit {
-        for name in names.withLock({ $0 }) { _ = try? Lab.run("ip netns del \(name)") }
+        close()
+    }
+
+    /// Runs `body` with a fresh lab, and removes its namespaces before it returns or throws: what is only left to a
+    /// `deinit` can outlive the process.
+    static func with<Result>(_ body: (Lab) throws -> Result) rethrows -> Result {
+        let lab = Lab()
+        defer { lab.close() }
+        return try body(lab)
+    }
+
+    /// Removes the namespaces. Does nothing when they are gone.
+    func close() {
+        let gone = names.withLock { names in
+            defer { names = [] }
+            return names
+        }
+        for name in gone { _ = try? Lab.run("ip netns del \(name)") }
     }
 
     /// A new namespace with its loopback up.
@@ -80,7 +97,7 @@ final class Lab: Sendable {
             let result = Swift.Result {
                 let file = open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
                 guard file >= 0 else { throw Failure(description: "no namespace \(namespace)") }
-                defer { close(file) }
+                defer { Glibc.close(file) }
                 guard setns(file, CLONE_NEWNET) == 0 else {
                     throw Failure(description: "setns: \(errno)")
                 }

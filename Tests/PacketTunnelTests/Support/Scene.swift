@@ -9,9 +9,7 @@ enum Scene {
         _ backEnd: CaptureRequest.BackEnd, prepare: String = "", _ change: (inout CaptureRequest) -> Void = { _ in },
         _ body: @escaping @Sendable (inout Peer, any Capture, Hosts) throws -> Void
     ) throws {
-        let hosts = try hosts(backEnd, prepare, change)
-        defer { try? FileManager.default.removeItem(atPath: hosts.request.state) }
-        try Lab.inside(hosts.app) {
+        try with(backEnd, prepare, change) { hosts in
             let tun = try TunDevice(hosts.request)
             let capture = try hosts.request.capture(tun)
             var peer = Peer(tun)
@@ -28,13 +26,12 @@ enum Scene {
         judge: @escaping Forwarder.Judge = { _, _ in .allow },
         _ body: @escaping @Sendable (Forwarder, any Capture, Hosts) throws -> Void
     ) throws {
-        let hosts = try hosts(backEnd, prepare) { request in
+        let full = { (request: inout CaptureRequest) in
             request.mode = .full
             request.excludesLocalNetworks = false
             change(&request)
         }
-        defer { try? FileManager.default.removeItem(atPath: hosts.request.state) }
-        try Lab.inside(hosts.app) {
+        try with(backEnd, prepare, full) { hosts in
             let tun = try TunDevice(hosts.request)
             let capture = try hosts.request.capture(tun)
             let forwarder = Forwarder(tun, capture, judge)
@@ -45,22 +42,28 @@ enum Scene {
         }
     }
 
-    private static func hosts(
-        _ backEnd: CaptureRequest.BackEnd, _ prepare: String, _ change: (inout CaptureRequest) -> Void
-    ) throws -> Hosts {
-        let lab = Lab()
-        let (app, far) = try lab.pair()
-        let script = prepare.replacing("APP", with: app).replacing("FAR", with: far).replacing("LAB", with: lab.prefix)
-        for line in script.split(separator: "\n") where line.hasPrefix("new ") {
-            _ = try lab.namespace(String(line.dropFirst(4)))
+    /// Runs `body` in the application host of a fresh lab.
+    private static func with(
+        _ backEnd: CaptureRequest.BackEnd, _ prepare: String, _ change: (inout CaptureRequest) -> Void,
+        _ body: @escaping @Sendable (Hosts) throws -> Void
+    ) throws {
+        try Lab.with { lab in
+            let (app, far) = try lab.pair()
+            let script = prepare.replacing("APP", with: app).replacing("FAR", with: far)
+                .replacing("LAB", with: lab.prefix)
+            for line in script.split(separator: "\n") where line.hasPrefix("new ") {
+                _ = try lab.namespace(String(line.dropFirst(4)))
+            }
+            try Lab.run(script.split(separator: "\n").filter { !$0.hasPrefix("new ") }.joined(separator: "\n"))
+            var request = CaptureRequest()
+            request.backEnd = backEnd
+            request.state = "/tmp/\(lab.prefix)"
+            change(&request)
+            let sniffer = try Lab.inside(far) { try Sniffer() }
+            let hosts = Hosts(app: app, far: far, lab: lab, sniffer: sniffer, request: request)
+            defer { try? FileManager.default.removeItem(atPath: hosts.request.state) }
+            try Lab.inside(app) { try body(hosts) }
         }
-        try Lab.run(script.split(separator: "\n").filter { !$0.hasPrefix("new ") }.joined(separator: "\n"))
-        var request = CaptureRequest()
-        request.backEnd = backEnd
-        request.state = "/tmp/\(lab.prefix)"
-        change(&request)
-        let sniffer = try Lab.inside(far) { try Sniffer() }
-        return Hosts(app: app, far: far, lab: lab, sniffer: sniffer, request: request)
     }
 
     struct Hosts: Sendable {

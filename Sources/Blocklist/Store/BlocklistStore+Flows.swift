@@ -1,0 +1,116 @@
+import GRDB
+
+extension BlocklistStore {
+    /// A flow rule to be made.
+    public struct FlowRequest: Sendable {
+        public var action: UserRule.Action
+        public var conditions: FlowConditions
+        public var comment: String
+
+        public init(_ action: UserRule.Action, _ conditions: FlowConditions, comment: String = "") {
+            self.action = action
+            self.conditions = conditions
+            self.comment = comment
+        }
+    }
+
+    /// All rules on flows, by id.
+    public func flowRules() throws -> [FlowRule] {
+        try read(BlocklistStore.flowRules)
+    }
+
+    static func flowRules(_ db: Database) throws -> [FlowRule] {
+        try Row.fetchAll(db, sql: "SELECT * FROM flow ORDER BY id").compactMap { row in
+            var conditions = FlowConditions()
+            if let remote: String = row["remote"] {
+                // A prefix that some other program wrote into the database may be wrong: the rule is left out.
+                guard let prefix = try? IPPrefix(remote) else { return nil }
+                conditions.remote = prefix
+            }
+            if let first: Int = row["port"], let last: Int = row["port_end"], first <= last {
+                conditions.ports = UInt16(clamping: first)...UInt16(clamping: last)
+            }
+            let proto: Int? = row["proto"]
+            conditions.proto = proto.map { UInt8(clamping: $0) }
+            if let name: String = row["name"] {
+                guard let name = try? DomainName(name).text else { return nil }
+                conditions.name = name
+            }
+            let match: String? = row["match"]
+            conditions.isExact = match == "exact"
+            conditions.owner.app = row["app"]
+            conditions.owner.user = row["user"]
+            conditions.owner.uid = row["uid"]
+            let action: String = row["action"]
+            return FlowRule(
+                id: row["id"], action: UserRule.Action(rawValue: action) ?? .deny, conditions: conditions,
+                comment: row["comment"], added: row["added"])
+        }
+    }
+
+    /// Makes rules, all or none. A rule that exists with the same conditions is changed.
+    ///
+    /// - Throws: `BlocklistError.badName`, `.badArgument`.
+    public func setFlowRules(_ requests: [FlowRequest]) throws -> [FlowRule] {
+        let requests = try requests.map { request in
+            var request = request
+            if let name = request.conditions.name { request.conditions.name = try DomainName(name).text }
+            if let ports = request.conditions.ports, ports.lowerBound == 0 {
+                throw BlocklistError.badArgument("ports are 1 to 65535")
+            }
+            if request.conditions.ports != nil, let proto = request.conditions.proto, !FlowRuleSet.View.hasPorts(proto)
+            {
+                throw BlocklistError.badArgument("protocol \(proto) has no ports")
+            }
+            return request
+        }
+        return try write { db in
+            try requests.map { request in
+                let same = try BlocklistStore.flowRules(db).first { $0.conditions == request.conditions }
+                let id = try same?.id ?? BlocklistStore.insert(db, request)
+                try db.execute(
+                    sql: "UPDATE flow SET action = ?, comment = ?, added = ? WHERE id = ?",
+                    arguments: [request.action.rawValue, request.comment, BlocklistStore.now(), id])
+                guard let rule = try BlocklistStore.flowRules(db).first(where: { $0.id == id }) else {
+                    throw BlocklistError.database("blocklist.db", "a flow rule just written is not there")
+                }
+                return rule
+            }
+        }
+    }
+
+    private static func insert(_ db: Database, _ request: FlowRequest) throws -> Int32 {
+        let conditions = request.conditions
+        try db.execute(
+            sql: """
+                INSERT INTO flow (action, remote, port, port_end, proto, name, match, app, user, uid, added)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+                """,
+            arguments: [
+                request.action.rawValue, conditions.remote?.description, conditions.ports?.lowerBound,
+                conditions.ports?.upperBound, conditions.proto, conditions.name,
+                conditions.name == nil ? nil : conditions.isExact ? "exact" : "suffix", conditions.owner.app,
+                conditions.owner.user, conditions.owner.uid,
+            ])
+        return Int32(truncatingIfNeeded: db.lastInsertedRowID)
+    }
+
+    /// Removes rules by id, all or none.
+    ///
+    /// - Returns: the rules removed.
+    /// - Throws: `BlocklistError.noSuchFlowRule`.
+    public func removeFlowRules(_ ids: [String]) throws -> [FlowRule] {
+        try write { db in
+            let all = try BlocklistStore.flowRules(db)
+            var removed: [FlowRule] = []
+            for id in ids {
+                guard let rule = all.first(where: { Int32(id) == $0.id }) else {
+                    throw BlocklistError.noSuchFlowRule(id)
+                }
+                if !removed.contains(where: { $0.id == rule.id }) { removed.append(rule) }
+            }
+            for rule in removed { try db.execute(sql: "DELETE FROM flow WHERE id = ?", arguments: [rule.id]) }
+            return removed
+        }
+    }
+}
