@@ -101,10 +101,10 @@ struct BypassReport: ParsableCommand {
     static func text(_ state: BypassState, mode: String?, style: Style) -> String {
         var lines: [String] = []
         func fact(_ name: String, _ value: String) {
-            lines.append(style.paint(name.padded(9), .dim) + value.printable)
+            lines.append(style.paint(name.padded(11), .dim) + value.printable)
         }
         lines.append(
-            style.paint("bypass".padded(9), .dim)
+            style.paint("bypass".padded(11), .dim)
                 + style.paint(state.isOn ? "on" : "off", state.isOn ? .green : .yellow))
         fact("data", state.source.map { "\($0), read \(Moment.text(state.read))" } ?? "none was read")
         guard !state.entries.isEmpty else { return lines.joined(separator: "\n") }
