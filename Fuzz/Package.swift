@@ -30,7 +30,7 @@ let package = Package(
         room("FuzzTargets", ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS"]),
         room("PacketTunnel", ["Kernel", "Wire"], sources: ["StreamFlows.swift", "StreamRedirect.swift"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
-        room("ContentFilter", ["CNettle", "Wire"]),
+        room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
         room(
             "Blocklist",
             [
