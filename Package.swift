@@ -89,7 +89,7 @@ let package = Package(
             name: "ContentFilterTests",
             dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
             exclude: ["Golden"], swiftSettings: testing),
-        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
+        tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(
             "PacketTunnelTests",
