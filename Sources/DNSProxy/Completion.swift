@@ -42,6 +42,11 @@ struct Completion: ~Copyable {
         unsafe buffer.deallocate()
     }
 
+    /// For the replies admitted from now on.
+    mutating func setLimits(_ limits: Admission.Limits) {
+        admission.limits = limits
+    }
+
     /// Notes the question that a slot asks.
     mutating func remember(_ slot: Int, _ name: Name, _ key: QuestionKey) {
         precondition(slot >= 0 && slot < slots)

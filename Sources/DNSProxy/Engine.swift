@@ -16,8 +16,10 @@ public struct Engine: ~Copyable {
     /// Until when nothing is filtered, nanoseconds on the monotonic clock.
     public var pausedUntil: UInt64 = 0
 
-    private let settings: EngineSettings
-    private let blocked: BlockedAnswer
+    private let book: SettingsBook
+    private var bookGeneration: Int
+    private var settings: EngineSettings
+    private var blocked: BlockedAnswer
     private let seed: UInt64
     private var policy: PolicySnapshot
     /// Counts policies, so that a CNAME chain judged by an earlier one is not trusted.
@@ -28,8 +30,18 @@ public struct Engine: ~Copyable {
     private var completion: Completion
     private var key: QuestionKey
 
-    /// - Parameter slots: of the exchange that asks upstreams.
+    /// An engine whose settings never change.
     public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
+        self.init(settings: SettingsBook(settings), policy: policy, slots: slots)
+    }
+
+    /// - Parameters:
+    ///   - settings: followed while the engine runs.
+    ///   - slots: of the exchange that asks upstreams.
+    public init(settings book: SettingsBook, policy: PolicySnapshot, slots: Int) {
+        self.book = book
+        bookGeneration = book.generation
+        let settings = book.settings
         self.settings = settings
         self.policy = policy
         blocked = BlockedAnswer(blocking: settings.blocking)
@@ -53,6 +65,16 @@ public struct Engine: ~Copyable {
         lists = ListTexts()
     }
 
+    /// Takes the settings that are current now. What is cached stays, unless the cache has another size.
+    private mutating func followSettings() {
+        bookGeneration = book.generation
+        let new = book.settings
+        if new.cacheBytes != settings.cacheBytes { cache = Cache(byteCount: new.cacheBytes) }
+        blocked = BlockedAnswer(blocking: new.blocking)
+        completion.setLimits(new.limits)
+        settings = new
+    }
+
     // MARK: A query
 
     /// Decides over a whole DNS message. An answer is written to the front of `out`, which has room for 65,535 bytes.
@@ -64,6 +86,7 @@ public struct Engine: ~Copyable {
     public mutating func handle(
         _ message: RawSpan, isStream: Bool, owner: Owner = .unknown, now: UInt64, into out: inout MutableRawSpan
     ) -> Action {
+        if book.generation != bookGeneration { followSettings() }
         digest = AnswerDigest()
         switch Query.parse(message, name: &name) {
         case .unanswerable:
@@ -84,9 +107,12 @@ public struct Engine: ~Copyable {
         key = QuestionKey(name, query, seed: seed)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
-        // A chain that another policy judged, or that was not judged because of a pause, is asked for anew.
-        // So is one whose chain may be judged otherwise for another program or user.
-        if hit.facts.hasChain, hit.facts.generation != generation || policy.needsQueryOwner, !isPaused { return .ask }
+        if hit.facts.hasChain, !isPaused {
+            // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
+            // that may be judged otherwise for another program or user.
+            if hit.facts.generation != generation || policy.needsQueryOwner { return .ask }
+            if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
+        }
         let byteCount = Reply.composeUpstream(
             &out, query, question: question, message: cache.message(hit), elapsed: seconds &- hit.facts.stored,
             limit: limit(query, isStream))
@@ -142,6 +168,14 @@ public struct Engine: ~Copyable {
         return Answer(at, reason, rcode, verdict)
     }
 
+    /// The answer to a name whose CNAME chain is known to lead to a blocked one.
+    private mutating func blockChain(_ hit: Cache.Hit, _ question: RawSpan, _ out: inout MutableRawSpan) -> Answer {
+        digest = AnswerDigest(copying: cache.digest(hit))
+        var answer = block(hit.facts.verdict, .cname, query, question, &out)
+        answer.isCached = true
+        return answer
+    }
+
     // MARK: Upstream
 
     /// After `.ask`: keeps the query until its slot completes. `false` when too many wait already: then `fail` it.
@@ -175,11 +209,13 @@ public struct Engine: ~Copyable {
         guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
         completion.judge(name, policy, .unknown, isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
-        guard completion.facts.ttl > 0, !completion.isBlocked else { return }
+        // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
+        guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
         let facts = Cache.Facts(
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
             upstream: upstream, isAuthentic: completion.facts.isAuthentic,
-            hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation)
+            hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation,
+            verdict: completion.isBlocked ? completion.verdict : .forward)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
 

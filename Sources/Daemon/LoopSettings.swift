@@ -3,9 +3,10 @@ public import DNSProxy
 public import Kernel
 public import Wire
 
-/// What the packet loop is started with; fixed while it runs.
+/// What the packet loop is started with; fixed while it runs, but for `engine`.
 public struct LoopSettings: Sendable {
-    public var engine: EngineSettings
+    /// Followed while the loop runs.
+    public var engine: SettingsBook
     /// Upstreams at the start; `PacketLoop.adopt(servers:)` changes them.
     public var servers: [SocketAddress]
     /// `SO_MARK` of webtun's own sockets, which the capture lets pass.
@@ -25,7 +26,7 @@ public struct LoopSettings: Sendable {
     public var printsPackets = false
 
     public init(
-        engine: EngineSettings, servers: [SocketAddress], mark: UInt32, near4: IPAddress, far4: IPAddress,
+        engine: SettingsBook, servers: [SocketAddress], mark: UInt32, near4: IPAddress, far4: IPAddress,
         near6: IPAddress, far6: IPAddress, listenerPort: UInt16, streams: Int = 1024, streamIdleSeconds: Int = 10
     ) {
         self.engine = engine

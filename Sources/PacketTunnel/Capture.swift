@@ -9,6 +9,8 @@ public protocol Capture: AnyObject, Sendable {
     func attach() throws(CaptureError)
     /// Keeps the capture right while links appear, vanish and change, until the task is cancelled.
     func follow() async throws
+    /// Captures and serves other links from now on: names or patterns as in `CaptureRequest`.
+    func select(links: [String], serve: [String])
     /// Gives the packets back. Does nothing when not attached.
     func detach()
     /// What holds at this moment, asked of the kernel.

@@ -16,7 +16,6 @@ public final class RouteCapture: Capture {
     /// IPv4, and IPv6 where it is not switched off.
     private let families: [Bool]
     private let journal: Journal
-    private let selection: LinkSelection
     public let addresses = AddressBook()
 
     private struct State {
@@ -27,10 +26,12 @@ public final class RouteCapture: Capture {
         var exclude: [Prefix]
         var follower: LinkFollower?
         var problem: String?
+        var selection: LinkSelection
 
-        init(_ request: CaptureRequest) {
+        init(_ request: CaptureRequest, _ selection: LinkSelection) {
             include = request.include
             exclude = request.exclude
+            self.selection = selection
         }
     }
 
@@ -39,11 +40,10 @@ public final class RouteCapture: Capture {
     /// Undoes what an earlier webtun left, and looks whether the table and the places of the rules are free.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
         self.request = request
-        current = Mutex(State(request))
+        current = Mutex(State(request, LinkSelection(request)))
         ifindex = tun.ifindex
         families = tun.hasIPv6 ? [false, true] : [false]
         journal = Journal(state: request.state)
-        selection = LinkSelection(request)
         try CaptureError.unified {
             var netlink = try NetlinkSocket()
             try journal.undo(&netlink)
@@ -119,10 +119,19 @@ public final class RouteCapture: Capture {
         }
     }
 
+    /// The rules take what the machine sends and forwards by any link: the selection only tells what `state` calls served.
+    public func select(links: [String], serve: [String]) {
+        current.withLock {
+            $0.selection.links = links
+            $0.selection.serve = serve
+        }
+        refresh()
+    }
+
     /// Forgets the changes without undoing them, as a process that dies does.
     func abandon() {
         let follower = current.withLock { state in
-            defer { state = State(request) }
+            defer { state = State(request, state.selection) }
             return state.follower
         }
         follower?.stop()
@@ -168,7 +177,7 @@ public final class RouteCapture: Capture {
         state.sources = families.map { TunRoute.usualSource(isIPv6: $0, mark: request.mark, &netlink) }
         state.table = try LinkTable(&netlink)
         if request.mtu == nil { try state.table.giveMTU(to: ifindex, where: { !$0.isLoopback }, &netlink) }
-        addresses.publish(state.table.addressTable(served: selection.serves))
+        addresses.publish(state.table.addressTable(served: state.selection.serves))
     }
 
     public var state: CaptureState {
@@ -176,11 +185,11 @@ public final class RouteCapture: Capture {
             let problem = state.problem ?? problem(state)
             let links = state.table.links.filter { !$0.isLoopback && $0.ifindex != ifindex && !$0.isPort }.map {
                 CaptureState.Link(
-                    name: $0.name, ifindex: $0.ifindex, served: selection.serves($0), captured: problem == nil,
+                    name: $0.name, ifindex: $0.ifindex, served: state.selection.serves($0), captured: problem == nil,
                     active: $0.isActive, problem: nil)
             }
             return CaptureState(
-                backEnd: .route, links: links, missing: selection.missing(in: state.table), problem: problem)
+                backEnd: .route, links: links, missing: state.selection.missing(in: state.table), problem: problem)
         }
     }
 

@@ -78,8 +78,14 @@ import Wire
             [log]
             enabled = false
             ring_bytes = 65536
+            waiting_bytes = 2_000_000
             max_age = "1d12h"
+            max_blocked_age = "30d"
             max_bytes = 0
+            max_rows = 5
+            privacy = "no-names"
+            client_prefix = 24
+            client_prefix6 = 0
             [lists]
             starter = ""
             """)
@@ -120,6 +126,12 @@ import Wire
         expected.log.ringBytes = 65536
         expected.log.maxAge = 36 * 3600
         expected.log.maxBytes = 0
+        expected.log.waitingBytes = 2_000_000
+        expected.log.maxBlockedAge = 30 * 86_400
+        expected.log.maxRows = 5
+        expected.log.privacy = .noNames
+        expected.log.clientPrefix = 24
+        expected.log.clientPrefix6 = 0
         expected.lists.starter = ""
         #expect(configuration.capture == expected.capture)
         #expect(configuration.tunnel == expected.tunnel)
@@ -296,6 +308,56 @@ import Wire
                 decoding: (0..<Int.random(in: 0...24, using: &generator)).map { _ in alphabet.randomElement()! },
                 as: UTF8.self)
             _ = TOMLLines(text)
+        }
+    }
+}
+
+/// What a running webtun takes from a changed configuration, and what the documentation says about it.
+@Suite struct ReloadableTests {
+    @Test func takesWhatItCanAndNamesTheRest() {
+        var running = Configuration()
+        var new = Configuration()
+        new.capture.fail = .open
+        new.capture.serve = ["br0"]
+        new.dns.blockingMode = .custom
+        new.dns.blockingAddresses = [IPAddress("192.0.2.1")!, IPAddress("2001:db8::1")!]
+        new.dns.upstream = [
+            SocketAddress("[fe80::1%lo]:5353", defaultPort: 53)!, SocketAddress("192.0.2.9", defaultPort: 53)!,
+        ]
+        new.log.maxAge = 3600
+        new.log.ringBytes = 1 << 20
+        new.tunnel.mtu = 1400
+        let (taken, left) = running.follow(new)
+        #expect(
+            taken == [
+                "capture.fail", "capture.serve", "dns.blocking_mode", "dns.blocking_addresses", "dns.upstream",
+                "log.max_age",
+            ])
+        #expect(left == ["tunnel.mtu", "log.ring_bytes"])
+        new.log.ringBytes = running.log.ringBytes
+        new.tunnel.mtu = running.tunnel.mtu
+        #expect(Configuration.settings.allSatisfy { $0.value(running) == $0.value(new) })
+        #expect(running.follow(new).taken.isEmpty)
+    }
+
+    @Test func everyReloadableKeyIsAKey() {
+        #expect(Configuration.reloadable.isSubset(of: Configuration.settings.map(\.key)))
+    }
+
+    /// One row a key in docs/configuration.md; the last column says when a change takes effect.
+    @Test func theDocumentationSaysWhichIsWhich() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/configuration.md")
+        var found: [String: Bool] = [:]
+        for line in try String(contentsOf: path, encoding: .utf8).split(separator: "\n") where line.hasPrefix("| `") {
+            let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            guard cells.count == 5 else { continue }
+            for key in cells[0].split(separator: ",") {
+                found[key.trimmingCharacters(in: CharacterSet(charactersIn: " `"))] = cells[4].hasPrefix("at once")
+                #expect(["at once", "next start", "first run"].contains { cells[4].hasPrefix($0) }, "\(line)")
+            }
+        }
+        for setting in Configuration.settings {
+            #expect(found[setting.key] == Configuration.reloadable.contains(setting.key), "\(setting.key)")
         }
     }
 }

@@ -128,7 +128,8 @@ struct LogPrinter {
         .object([
             ("id", .integer(row.id)), ("time", .string(row.time)), ("client", .optional(row.client)),
             ("uid", .optional(row.uid)), ("pid", .optional(row.pid)), ("app", .optional(row.app)),
-            ("link", .optional(row.link)), ("transport", .string(row.transport)), ("qname", .optional(row.qname.isEmpty ? nil : row.qname)),
+            ("link", .optional(row.link)), ("transport", .string(row.transport)),
+            ("qname", .optional(row.qname.isEmpty ? nil : row.qname)),
             ("qtype", .string(row.qtype)), ("verdict", .string(row.verdict)), ("reason", .optional(row.reason)),
             ("list", .optional(row.list)), ("rule", .optional(row.rule)), ("rcode", .optional(row.rcode)),
             ("answer", .optional(row.answer)), ("upstream", .optional(row.upstream)), ("cached", .bool(row.cached)),

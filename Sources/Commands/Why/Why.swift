@@ -1,5 +1,6 @@
 import ArgumentParser
 import Blocklist
+import DNSProxy
 import Kernel
 import Wire
 
@@ -9,10 +10,12 @@ struct Why: ParsableCommand {
         abstract: "Tell what is decided about a name or a flow, and by what.",
         discussion: """
             Answers from the lists and rules, whether webtun runs or not. An address asks about flows to it. The exit status
-            is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded.
+            is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded. The answer is the one that a
+            query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
 
             Examples:
               webtun why ads.example
+              webtun why ads.example --type HTTPS
               webtun why bücher.example --json
               webtun why shop.example --app firefox --user alice
               webtun why 203.0.113.7 --port 853 --proto tcp
@@ -23,7 +26,8 @@ struct Why: ParsableCommand {
     var name: String
     @Option(
         name: .customLong("type"),
-        help: ArgumentHelp("The query's type; rules hold for every type.", valueName: "type"))
+        help: ArgumentHelp(
+            "The query's type, by default A: the verdict holds for all, the answer differs.", valueName: "type"))
     var type: String?
     @Option(name: .customLong("port"), help: ArgumentHelp("Of a flow: the remote port.", valueName: "port"))
     var port: UInt16?
@@ -41,8 +45,7 @@ struct Why: ParsableCommand {
         }
         if IPAddress(name) != nil, type != nil { throw ValidationError("--type goes with a name") }
         guard let type else { return }
-        let letters = type.uppercased().utf8.allSatisfy { $0 &- 0x41 < 26 || $0 &- 0x30 < 10 || $0 == 0x2D }
-        guard !type.isEmpty, type.utf8.count <= 16, letters else {
+        guard (try? QueryMessage.compose(name: ".", type: type, id: 0)) != nil else {
             throw ValidationError("'\(type)' is no query type; write A, AAAA, HTTPS or TYPE65")
         }
     }
@@ -54,7 +57,10 @@ struct Why: ParsableCommand {
         let name = try DomainName(name)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
         let explanation = try store.explain(name, owner: asker, in: policy)
-        print(output.json ? Why.json(explanation).description : Why.text(explanation, style: .output))
+        let answer = try WhyAnswer(
+            name, type: type ?? "A", asker, policy, status: WhyAnswer.status(state: global.stateDirectory))
+        print(
+            output.json ? Why.json(explanation, answer).description : Why.text(explanation, answer, style: .output))
         if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }
     }
 
@@ -70,20 +76,21 @@ struct Why: ParsableCommand {
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation) -> JSONValue {
+    static func json(_ explanation: Explanation, _ answer: WhyAnswer) -> JSONValue {
         let verdict = explanation.verdict
-        return .object([
-            ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
-            ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
-            ("line", .optional(explanation.line)),
-            ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
-            ("matched", .optional(explanation.matched)),
-            ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
-            ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
-        ])
+        return .object(
+            [
+                ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+                ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
+                ("line", .optional(explanation.line)),
+                ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
+                ("matched", .optional(explanation.matched)),
+                ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
+                ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
+            ] + answer.json)
     }
 
-    static func text(_ explanation: Explanation, style: Style) -> String {
+    static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
         let verdict = explanation.verdict
         let (word, ink): (String, Style.Ink) =
             switch verdict.action {
@@ -112,6 +119,7 @@ struct Why: ParsableCommand {
         case .regex: fact("match", "the regular expression is found in the name")
         }
         if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
+        for (name, value) in answer.facts { fact(name, value) }
         return lines.joined(separator: "\n")
     }
 }

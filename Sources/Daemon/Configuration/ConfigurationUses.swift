@@ -1,5 +1,5 @@
 import ContentFilter
-import DNSProxy
+public import DNSProxy
 import Kernel
 import PacketTunnel
 import QueryLog
@@ -40,7 +40,25 @@ extension Configuration {
         return request
     }
 
-    func loopSettings(servers: [SocketAddress]) -> LoopSettings {
+    func loopSettings(engine: SettingsBook, servers: [SocketAddress]) -> LoopSettings {
+        var settings = LoopSettings(
+            engine: engine, servers: servers, mark: capture.mark, near4: tunnel.address, far4: tunnel.peer,
+            near6: tunnel.address6, far6: tunnel.peer6, listenerPort: dns.listenerPort, streams: dns.tcpConnections,
+            streamIdleSeconds: Int(dns.tcpIdleSeconds))
+        settings.flows.mode = capture.mode == .full ? .judge : .forward
+        settings.flows.defaults = flows.defaults
+        settings.flows.capacity = Int(flows.capacity)
+        return settings
+    }
+
+    /// How queries are answered.
+    public var engineSettings: EngineSettings {
+        EngineSettings(
+            blocking: blocking, cacheBytes: dns.cacheBytes,
+            limits: Admission.Limits(positive: dns.maxTTL, negative: dns.maxNegativeTTL))
+    }
+
+    private var blocking: Blocking {
         let mode: Blocking.Mode =
             switch dns.blockingMode {
             case .null: .null
@@ -49,16 +67,7 @@ extension Configuration {
             case .refused: .refused
             case .custom: .custom
             }
-        let blocking = Blocking(mode: mode, ttl: dns.blockingTTL, addresses: dns.blockingAddresses)
-        let limits = Admission.Limits(positive: dns.maxTTL, negative: dns.maxNegativeTTL)
-        var settings = LoopSettings(
-            engine: EngineSettings(blocking: blocking, cacheBytes: dns.cacheBytes, limits: limits), servers: servers,
-            mark: capture.mark, near4: tunnel.address, far4: tunnel.peer, near6: tunnel.address6, far6: tunnel.peer6,
-            listenerPort: dns.listenerPort, streams: dns.tcpConnections, streamIdleSeconds: Int(dns.tcpIdleSeconds))
-        settings.flows.mode = capture.mode == .full ? .judge : .forward
-        settings.flows.defaults = flows.defaults
-        settings.flows.capacity = Int(flows.capacity)
-        return settings
+        return Blocking(mode: mode, ttl: dns.blockingTTL, addresses: dns.blockingAddresses)
     }
 }
 
@@ -94,6 +103,28 @@ extension Configuration.Log {
     var limits: QueryLogLimits {
         QueryLogLimits(
             maximumAge: maxAge == 0 ? nil : Int64(maxAge) * 1_000_000,
-            maximumBytes: maxBytes == 0 ? nil : Int64(maxBytes))
+            maximumBytes: maxBytes == 0 ? nil : Int64(maxBytes), maximumRows: maxRows == 0 ? nil : Int64(maxRows),
+            maximumBlockedAge: maxBlockedAge == 0 ? nil : Int64(maxBlockedAge) * 1_000_000)
+    }
+
+    /// How the log's writer works.
+    var options: QueryLogWriter.Options {
+        var options = QueryLogWriter.Options()
+        options.limits = limits
+        options.privacy.level = privacy
+        options.privacy.prefix4 = Int(clientPrefix)
+        options.privacy.prefix6 = Int(clientPrefix6)
+        options.waitingBytes = waitingBytes
+        return options
+    }
+}
+
+extension Configuration.Owners {
+    var source: PacketTunnel.Owners.Cgroup {
+        switch cgroup {
+        case "auto": .auto
+        case "none": .none
+        default: .path(cgroup)
+        }
     }
 }

@@ -1,4 +1,5 @@
 import Kernel
+import QueryLog
 import Wire
 
 extension Configuration {
@@ -37,7 +38,7 @@ extension Configuration {
                     !server.address.isMulticastOrBroadcast
                 else { return nil }
                 return server
-            }, print: { $0.port == 53 ? $0.address.description : $0.description }),
+            }, print: { $0.port == 53 ? $0.host : $0.description }),
         .choice("dns.blocking_mode", \.dns.blockingMode),
         .texts(
             "dns.blocking_addresses", \.dns.blockingAddresses, wanted: "an IPv4 or IPv6 address",
@@ -52,15 +53,55 @@ extension Configuration {
 
         .flag("log.enabled", \.log.enabled),
         .integer("log.ring_bytes", \.log.ringBytes, 65_536...(1 << 30)),
+        .integer("log.waiting_bytes", \.log.waitingBytes, 1_048_576...(4 << 30)),
         .text(
             "log.max_age", \.log.maxAge, wanted: "a time like \"12h\" or \"90d\", or \"0\" for no limit",
             parse: { $0 == "0" ? 0 : Seconds.parse($0) }, print: { $0 == 0 ? "0" : Seconds.print($0) }),
+        .text(
+            "log.max_blocked_age", \.log.maxBlockedAge,
+            wanted: "a time like \"30d\" or \"1000d\", or \"0\" for the same as log.max_age",
+            parse: { $0 == "0" ? 0 : Seconds.parse($0) }, print: { $0 == 0 ? "0" : Seconds.print($0) }),
         .integer("log.max_bytes", \.log.maxBytes, 0...(1 << 50)),
+        .integer("log.max_rows", \.log.maxRows, 0...(1 << 50)),
+        .choice("log.privacy", \.log.privacy),
+        .integer("log.client_prefix", \.log.clientPrefix, 0...32),
+        .integer("log.client_prefix6", \.log.clientPrefix6, 0...128),
+
+        .text(
+            "owners.cgroup", \.owners.cgroup, wanted: "\"auto\", \"none\" or the directory of a cgroup",
+            parse: { ["auto", "none"].contains($0) || $0.hasPrefix("/") && !$0.contains("\0") ? $0 : nil },
+            print: \.self),
 
         .text(
             "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
+
+    /// The keys that take effect when a running webtun reads its configuration anew; the others do at the next start.
+    public static let reloadable: Set<String> = [
+        "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
+        "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
+        "flows.default", "flows.drop", "log.max_age", "log.max_blocked_age", "log.max_bytes", "log.max_rows",
+        "tunnel.exclude", "tunnel.include",
+    ]
+
+    /// Takes the values that a running webtun can follow from another configuration.
+    ///
+    /// - Returns: the keys whose values differ: those taken, and those left.
+    mutating func follow(_ new: Configuration) -> (taken: Set<String>, left: [String]) {
+        var taken: Set<String> = []
+        var left: [String] = []
+        for setting in Configuration.settings where setting.value(new) != setting.value(self) {
+            if Configuration.reloadable.contains(setting.key) {
+                let problem = set(setting, to: setting.value(new), from: new.origin(of: setting.key))
+                precondition(problem == nil, "\(setting.key) does not take its own value")
+                taken.insert(setting.key)
+            } else {
+                left.append(setting.key)
+            }
+        }
+        return (taken, left)
+    }
 
     static let settingsByKey = Dictionary(uniqueKeysWithValues: settings.map { ($0.key, $0) })
     static let tables = Set(settings.map { String($0.key.prefix { $0 != "." }) })
@@ -82,6 +123,9 @@ extension Configuration {
         }
         for isIPv6 in [false, true] where dns.blockingAddresses.count(where: { $0.isIPv6 == isIPv6 }) > 1 {
             found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
+        }
+        if log.maxBlockedAge != 0 && (log.maxAge == 0 || log.maxBlockedAge < log.maxAge) {
+            found.append(("log.max_blocked_age", "must be longer than log.max_age"))
         }
         for server in dns.upstream
         where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {

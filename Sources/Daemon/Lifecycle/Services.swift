@@ -27,6 +27,32 @@ extension Session {
         }
     }
 
+    /// Fetches lists on the web when they are due. What is fetched comes into force as any change of the lists does.
+    func followSubscriptions() async throws {
+        try await OwnThread.repeating("webtun-fetch") { [self] pace in
+            while pace.wait(milliseconds: 10_000) {
+                do {
+                    let store = try BlocklistStore(state: options.state)
+                    let fetcher = ListFetcher(configuration, upstreams: state.withLock { $0.upstreams })
+                    try store.updateDueLists(fetcher: fetcher, told: tell)
+                } catch {
+                    logger.warning("lists cannot be updated: \(error)")
+                }
+            }
+        }
+    }
+
+    private func tell(_ list: BlockList, _ result: Result<BlocklistStore.Update, any Error>) {
+        switch result {
+        case .success(.updated(let report)):
+            logger.info("list updated", metadata: ["name": "\(list.name)", "names": "\(report.entries)"])
+        case .success(.unchanged):
+            logger.debug("list unchanged", metadata: ["name": "\(list.name)"])
+        case .failure(let error):
+            logger.warning("list not updated, its names stay: \(error)", metadata: ["name": "\(list.name)"])
+        }
+    }
+
     private func adopt(_ policy: PolicySnapshot, _ engine: RunningEngine) {
         engine.loop.adopt(policy)
         state.withLock { $0.policy = policy }
@@ -34,9 +60,14 @@ extension Session {
     }
 
     /// The configured servers, or those the machine uses at this moment.
-    func findUpstreams() {
+    ///
+    /// - Throws: when all the machine has is a resolver of its own. To have none yet is fine: links may come up later.
+    func findUpstreams() throws(OnlyStubs) {
         let configured = configuration.dns.upstream
-        take(configured.isEmpty ? discovery().servers : configured)
+        guard configured.isEmpty else { return take(configured) }
+        let found = discovery()
+        if let error = OnlyStubs(found) { throw error }
+        take(found.servers)
     }
 
     /// Asks the servers that the machine uses, whichever they are, unless others are configured.
@@ -49,7 +80,10 @@ extension Session {
                     continue
                 }
                 if var current = following {
-                    if let servers = current.poll() { use(servers, engine) }
+                    if let servers = current.poll() {
+                        use(servers, engine)
+                        if let error = OnlyStubs(current) { report(.upstreams, "\(error)") }
+                    }
                     following = current
                 } else {
                     let found = discovery()
@@ -137,6 +171,22 @@ extension Session {
             report(.capture, "\(error)")
             return false
         }
+    }
+}
+
+/// The machine names no server but resolvers of its own, whose questions would come to webtun and have nowhere to go.
+struct OnlyStubs: Error, CustomStringConvertible {
+    let description: String
+
+    /// Nil when it is not so.
+    init?(_ discovery: ServerDiscovery) {
+        let stubs = discovery.onlyStubs
+        guard let first = stubs.first else { return nil }
+        let names = stubs.map(\.text).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        description =
+            "the only DNS server of this machine is a resolver on itself (\(names.joined(separator: ", ")) in "
+            + "\(first.source)), whose own questions come to webtun and would have nowhere to go: name the server to "
+            + "ask with --upstream or dns.upstream"
     }
 }
 

@@ -1,10 +1,12 @@
 import Blocklist
+import DNSProxy
 import Glibc
 import Kernel
 import Logging
 import PacketTunnel
 import QueryLog
 import Synchronization
+import Wire
 
 /// What the session tells of itself. It asks the kernel and the packet thread at that moment and believes no memory.
 extension Session {
@@ -31,6 +33,9 @@ extension Session {
                 status.problems.append(problem)
             }
         }
+        let blocking = engine.settings.settings.blocking
+        status.blocking = .init(
+            mode: blocking.mode.rawValue, ttl: blocking.ttl, addresses: blocking.addresses.map(\.description))
         status.counters.queries = UInt64(counters.queries)
         status.counters.blocked = UInt64(counters.blocked)
         status.counters.cached = UInt64(counters.cached)
@@ -44,6 +49,10 @@ extension Session {
         if let writer = engine.writer?.status {
             status.counters.droppedLogRows = UInt64(writer.droppedRows)
             if case .waiting(let reason) = writer.state { status.problems.append("the query log waits: \(reason)") }
+            for path in writer.setAside {
+                status.problems.append("the query log was damaged: it is kept as \(path), a new one was begun")
+            }
+            status.log = DaemonStatus.Log(writer)
         }
         return status
     }
@@ -73,6 +82,20 @@ extension Session {
         print("webtun: filtering \(links.joined(separator: ", ")) by \(status.capture), \(status.names) names")
         fflush(nil)
         tellManager("STATUS=filtering \(links.joined(separator: ", "))")
+    }
+}
+
+extension DaemonStatus.Log {
+    init(_ writer: QueryLogWriter.Status) {
+        let (state, reason): (String, String?) =
+            switch writer.state {
+            case .writing: ("writing", nil)
+            case .waiting(let reason): ("waiting", reason)
+            case .stopped: ("stopped", nil)
+            }
+        self.init(
+            state: state, reason: reason, writtenRows: writer.writtenRows, foldedRows: writer.foldedRows,
+            droppedRows: writer.droppedRows, waitingBytes: writer.waitingBytes, setAside: writer.setAside)
     }
 }
 

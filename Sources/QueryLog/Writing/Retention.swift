@@ -4,7 +4,7 @@
 /// afterwards, then free pages are given back to the file system. One thread, between the writer's transactions.
 final class Retention {
     private let connection: Connection
-    private let limits: QueryLogLimits
+    var limits: QueryLogLimits
     private let sweep: NameSweep
     /// Makes the writer begin a new span, so that the newest may be changed.
     private let closeSpan: () -> Void
