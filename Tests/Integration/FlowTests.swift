@@ -240,8 +240,109 @@ import Testing
             #expect(lines.contains { $0.contains("> \(FlowTests.web4):80 [S] 60 bytes: forwarded") }, "\(lines)")
             #expect(
                 lines.contains { $0.contains("> \(FlowTests.web4):80 [PA]") && $0.hasSuffix("allowed") }, "\(lines)")
-            #expect(lines.contains { $0.contains("udp") && $0.contains("> \(Internet.resolverV4):53 ") }, "\(lines)")
+            #expect(
+                lines.contains { $0.contains("> \(Internet.resolverV4):53 ") && $0.hasSuffix("answered") }, "\(lines)")
             #expect(lines.filter { $0.contains(" bytes") }.allSatisfy { $0.prefixMatch(of: time) != nil }, "\(lines)")
+        }
+    }
+
+    @Test func clientsBehindTheMachineAreJudgedToo() async throws {
+        try await FlowTests.with(
+            serve: ["br0", "cont0"], prepare: { try await $0.must(["flow", "deny", FlowTests.other4]) }
+        ) { world, server in
+            for (host, address) in [(world.net.served, "10.77.2.2"), (world.net.masked, "10.77.1.2")] {
+                let page = try await FlowTests.curl(host, "https://fine.example/", at: FlowTests.web4)
+                #expect(page.isFine, "\(page)")
+                let refused = try await FlowTests.curl(host, "http://\(FlowTests.other4)/")
+                #expect(refused.status == 7, "\(refused)")
+                let ping = try await host.run(["ping", "-n", "-c", "1", "-W", "2", FlowTests.other4])
+                #expect(ping.text.contains("filtered"), "\(ping)")
+                let blocked = try await FlowTests.curl(host, "http://x.blocked.example/", at: FlowTests.web4)
+                #expect([52, 56].contains(blocked.status), "\(blocked)")
+                let row = try await FlowTests.row(world, "client = '\(address)' AND name = 'fine.example'")
+                #expect(row?["verdict"] as? String == "allow", "\(row ?? [:])")
+            }
+            #expect(!server.requests.contains { $0.contains("blocked") })
+        }
+    }
+
+    @Test func connectionsSurviveTheEndOfWebtun() async throws {
+        try await FlowTests.with { world, _ in
+            let machine = world.machine
+            let slow = try await machine.start(
+                ["curl", "-sS", "--max-time", "60", "-o", "/dev/null", "http://\(FlowTests.web4)/slow"], log: "slow")
+            try await Task.sleep(for: .milliseconds(500))
+            world.daemon.signal(SIGKILL)
+            let back = await eventually(within: 1, every: 20) {
+                (try? await FlowTests.curl(
+                    machine, "http://x.blocked.example/", at: FlowTests.web4, options: ["--max-time", "0.5"]
+                ).isFine)
+                    ?? false
+            }
+            #expect(back, "the network is back within a second")
+            #expect(slow.status == nil, "\(slow.errors)")
+            _ = try await world.webtun.start(extra: ["--mode", "full"], log: "again")
+            let blocked = try await FlowTests.curl(machine, "http://x.blocked.example/", at: FlowTests.web4)
+            #expect([52, 56].contains(blocked.status), "\(blocked)")
+            try await Task.sleep(for: .milliseconds(500))
+            #expect(slow.status == nil, "\(slow.errors)")
+        }
+    }
+
+    @Test func aPauseLetsFlowsPassAndResumingJudgesThem() async throws {
+        try await FlowTests.with { world, _ in
+            func status() async throws -> Int32 {
+                try await FlowTests.curl(world.machine, "http://x.blocked.example/", at: FlowTests.web4).status
+            }
+            #expect([52, 56].contains(try await status()))
+            try await world.webtun.must(["pause"])
+            #expect(try await eventually(within: 1) { try await status() == 0 })
+            try await world.webtun.must(["resume"])
+            #expect(try await eventually(within: 1) { [52, 56].contains(try await status()) })
+        }
+    }
+
+    /// Every packet passes the TUN, one by one.
+    @Test(arguments: ["link", "route"]) func itWorksWithoutFastPathAndOffloads(capture: String) async throws {
+        try await FlowTests.with(
+            capture: capture,
+            configuration: "[tunnel]\noffloads = false\n[flows]\nfast_path = false\ncapacity = 1024\n"
+        ) { world, _ in
+            let copy = world.net.lab.path("copy")
+            let sent = try await world.machine.run([
+                "curl", "-sS", "--max-time", "60", "-o", copy, "http://\(FlowTests.web4)/big",
+            ])
+            #expect(sent.isFine, "\(sent)")
+            try await must(["cmp", copy, world.net.lab.path("nginx/big")])
+            for number in 0..<20 {
+                let page = try await FlowTests.curl(world.machine, "http://n\(number).example/", at: FlowTests.web6)
+                #expect(page.isFine, "\(page)")
+            }
+            let blocked = try await FlowTests.curl(world.machine, "https://x.blocked.example/", at: FlowTests.web6)
+            #expect(blocked.status == 35, "\(blocked)")
+        }
+    }
+
+    @Test func aReloadBringsPrefixesAndTheDefaultIntoForce() async throws {
+        try await FlowTests.with(configuration: "[flows]\ndefault = \"allow\"\n") { world, _ in
+            func curl(_ address: String) async throws -> Int32 {
+                try await FlowTests.curl(world.machine, "http://\(address)/").status
+            }
+            #expect(try await curl(FlowTests.web4) == 0)
+            func reload(_ text: String) async throws {
+                try world.net.lab.write(text, to: "webtun-machine.toml")
+                try await world.webtun.must(["reload"])
+            }
+            try await reload("[flows]\ndefault = \"deny\"\n[tunnel]\nexclude = [\"\(FlowTests.other4)\"]\n")
+            // Names matter, so the default comes when there is none: reset.
+            #expect(try await eventually(within: 1) { try await curl(FlowTests.web4) == 56 })
+            #expect(try await curl(FlowTests.other4) == 0)
+            try await reload("[flows]\ndefault = \"allow\"\n")
+            #expect(try await eventually(within: 1) { try await curl(FlowTests.web4) == 0 })
+            let wrong = try world.net.lab.write("[flows]\ndefault = \"maybe\"\n", to: "webtun-machine.toml")
+            let refused = try await world.webtun(["reload"])
+            #expect(refused.status == 1 && refused.errors.contains("\(wrong):2: flows.default"), "\(refused)")
+            #expect(try await curl(FlowTests.web4) == 0)
         }
     }
 }
