@@ -91,6 +91,8 @@ struct QueryLogging {
         row.link = addresses.link(of: report.key.source)
         row.list = report.list
         row.rule = report.rule
+        row.match = QueryRow.Match(rawValue: report.match.rawValue) ?? .none
+        row.labels = report.labels
         row.owner = report.owner
         row.packets = report.packets
         row.bytes = report.bytes

@@ -114,6 +114,7 @@ final class Session: Sendable {
         let labels = LogLabels(
             list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
             rule: RuleTexts(state: self.options.state).text,
+            flowRule: RuleTexts(state: self.options.state).text(list:rule:),
             owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
             app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
         return try QueryLogWriter(
@@ -232,6 +233,13 @@ private struct RuleTexts: Sendable {
     func text(_ id: Int32) -> String? {
         guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
         return rules.first { $0.id == id }?.name
+    }
+
+    /// A rule on flows, or the line of a list of addresses.
+    func text(list: Int32, rule: Int32) -> String? {
+        guard let store = try? BlocklistStore(state: state) else { return nil }
+        guard list == 0 else { return (try? store.rule(list: list, line: Int(rule))) ?? nil }
+        return (try? store.flowRules())?.first { $0.id == rule }?.conditions.description
     }
 }
 
