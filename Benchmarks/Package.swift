@@ -12,5 +12,8 @@ let package = Package(
         .executableTarget(
             name: "logday", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
+            name: "logfill", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
     ]
 )

@@ -25,7 +25,8 @@ public struct Webtun: AsyncParsableCommand {
             CommandGroup(
                 name: "List and rule",
                 subcommands: [
-                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, Why.self, Search.self,
+                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
+                    Why.self, Search.self,
                 ]),
             CommandGroup(
                 name: "Log", subcommands: [LogCommand.self, FlowsCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self, DatabaseCommand.self]),

@@ -39,7 +39,17 @@ public struct Answer: Sendable {
 
 /// Why a query was answered as it was; raw values as in the query log.
 public enum Reason: UInt8, Sendable, CaseIterable {
-    case none, list, rule, cname, record, paused, malformed, unsupported, refused, failed, overload
+    case none, list, rule, cname, record, paused, malformed, unsupported, refused, failed, overload, bypass
+
+    /// Of a verdict on a qname.
+    @inlinable
+    init(_ verdict: Verdict) {
+        switch verdict.list {
+        case 0: self = .rule
+        case Verdict.bypass: self = .bypass
+        default: self = verdict.action == .forward ? .none : .list
+        }
+    }
 }
 
 /// Where a query came from: what its answer has to be sent to, and when it arrived.
@@ -53,6 +63,8 @@ public struct Origin: Sendable {
     public var stream: UInt64
     /// Nanoseconds, monotonic.
     public var arrived: UInt64
+    /// Who asked; matters only while the policy's `needsQueryOwner`.
+    public var owner = Owner.unknown
 
     @inlinable public var isStream: Bool { stream != 0 }
 

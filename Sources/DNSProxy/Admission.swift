@@ -1,3 +1,4 @@
+public import Blocklist
 import CLDNS
 public import Wire
 
@@ -17,6 +18,10 @@ public struct AdmittedReply: Sendable {
     /// The targets of the CNAMEs in order, without the qname: policy has a word on each.
     public internal(set) var chain: [Name] = []
     public var hasChain: Bool { !chain.isEmpty }
+    /// An SVCB or HTTPS record tells what the policy may not want told.
+    public internal(set) var hasServiceHints = false
+    /// Whether another policy could make another answer of the reply.
+    public var dependsOnPolicy: Bool { hasChain || hasServiceHints }
     /// Bytes of the message written.
     public internal(set) var byteCount = 0
     /// The first addresses of the answer, for the log.
@@ -75,11 +80,13 @@ public struct Admission: ~Copyable {
     ///
     /// - Parameters:
     ///   - name: the qname in lower case.
+    ///   - policy: SVCB and HTTPS records lose `ech` and the address hints where it hides a name that they speak of.
     ///   - output: receives the message: ID 0; QR, RD, RA set, AA clear, AD, CD and TC as received; the question in lower
     ///     case at offset 12; names compressed; TTLs capped; no OPT record. An rcode above 15 is written as SERVFAIL.
     /// - Returns: `nil` when the reply is not used; `refusal` says why.
     public mutating func admit(
-        _ reply: RawSpan, name: borrowing Name, qtype: UInt16, qclass: UInt16, into output: inout MutableRawSpan
+        _ reply: RawSpan, name: borrowing Name, qtype: UInt16, qclass: UInt16, hiding policy: PolicySnapshot? = nil,
+        into output: inout MutableRawSpan
     ) -> AdmittedReply? {
         let qname = copy name
         guard let message = LDNSMessage(reply) else { return refuse(.unparseable) }
@@ -96,7 +103,7 @@ public struct Admission: ~Copyable {
             case .tooLong: return refuse(.chainTooLong)
             case .end(let end, let isAnswered):
                 facts.isNegative = !isAnswered || message.rcode == .nameError
-                let answerTTL = takeAnswer(message, into: &composed, &facts)
+                let answerTTL = takeAnswer(message, of: qname, hiding: policy, into: &composed, &facts)
                 let proofTTL =
                     facts.isNegative
                     ? takeDenial(message, of: end, qclass: qclass, into: &composed)

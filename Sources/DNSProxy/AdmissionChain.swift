@@ -1,3 +1,4 @@
+import Blocklist
 import CLDNS
 import Wire
 
@@ -55,13 +56,23 @@ extension Admission {
 
     /// Takes the marked records over. Returns the shortest TTL in seconds.
     func takeAnswer(
-        _ message: borrowing LDNSMessage, into composed: inout LDNSMessage, _ facts: inout AdmittedReply
+        _ message: borrowing LDNSMessage, of qname: Name, hiding policy: PolicySnapshot?,
+        into composed: inout LDNSMessage, _ facts: inout AdmittedReply
     ) -> UInt32 {
         var shortest = UInt32.max
         for index in keepsAnswer.indices where keepsAnswer[index] {
             let record = message.record(.answer, index)
             let ttl = min(record.ttl, limits.positive)
             shortest = min(shortest, ttl)
+            if record.type == ServiceBinding.svcb || record.type == ServiceBinding.https {
+                facts.hasServiceHints = true
+                if let policy, policy.isBypassProtected,
+                    let shorter = strip(record, of: qname, chain: facts.chain, hiding: policy)
+                {
+                    composed.add(record, rdata: shorter, ttl: ttl)
+                    continue
+                }
+            }
             composed.add(record, to: .answer, ttl: ttl)
             if facts.addressCount < 4, let address = record.address {
                 facts.addresses[facts.addressCount] = address
@@ -69,6 +80,19 @@ extension Admission {
             }
         }
         return shortest
+    }
+
+    /// The data of an SVCB or HTTPS record without what would let a client find or hide a name that the policy hides: the
+    /// qname, one of its aliases, or the record's own target. Nil when nothing is to be taken out.
+    private func strip(
+        _ record: LDNSRecord, of qname: Name, chain: [Name], hiding policy: PolicySnapshot
+    ) -> [UInt8]? {
+        let data = record.wireData
+        guard let binding = unsafe ServiceBinding(data.span.bytes) else { return nil }
+        let names = [qname, binding.target] + chain
+        guard names.contains(where: { $0.byteCount > 1 && policy.hides($0.bytes) }) else { return nil }
+        let shorter = unsafe binding.stripped(data.span.bytes)
+        return shorter.count < data.count ? shorter : nil
     }
 
     /// Takes over the SOA whose zone holds the name, and the records of that zone that prove the denial. Returns the TTL in

@@ -98,6 +98,18 @@ struct LDNSMessage: ~Copyable {
             packet, section == .answer ? LDNS_SECTION_ANSWER : LDNS_SECTION_AUTHORITY, copy)
     }
 
+    /// Adds a copy of another message's record to the answer, with other data in wire form, uncompressed.
+    mutating func add(_ record: LDNSRecord, rdata: [UInt8], ttl: UInt32) {
+        guard let copy = unsafe ldns_rr_clone(record.pointer) else { return }
+        while let field = unsafe ldns_rr_pop_rdf(copy) { unsafe ldns_rdf_deep_free(field) }
+        let field = unsafe rdata.withUnsafeBytes { bytes in
+            unsafe ldns_rdf_new_frm_data(LDNS_RDF_TYPE_UNKNOWN, bytes.count, bytes.baseAddress)
+        }
+        _ = unsafe ldns_rr_push_rdf(copy, field)
+        unsafe ldns_rr_set_ttl(copy, ttl)
+        _ = unsafe ldns_pkt_push_rr(packet, LDNS_SECTION_ANSWER, copy)
+    }
+
     /// Writes the message in wire form, compressed. Returns its length in bytes, or 0 when it does not fit.
     func compose(into output: inout MutableRawSpan) -> Int {
         var bytes: UnsafeMutablePointer<UInt8>?
@@ -187,6 +199,18 @@ struct LDNSRecord {
             return false
         }
         return true
+    }
+
+    /// The data in wire form, uncompressed.
+    var wireData: [UInt8] {
+        var data: [UInt8] = []
+        for index in unsafe 0..<ldns_rr_rd_count(pointer) {
+            _ = rdata(index) { field in
+                for place in 0..<field.byteCount { data.append(field.u8(place)) }
+                return true
+            }
+        }
+        return data
     }
 
     /// The target of a CNAME.

@@ -1,3 +1,4 @@
+import Blocklist
 import Wire
 
 /// Writes the answer to a blocked question, in each mode.
@@ -11,8 +12,17 @@ struct BlockedAnswer {
         6, 0x6e, 0x6f, 0x62, 0x6f, 0x64, 0x79, 0xc0, 0,  // nobody, and a pointer that is set when written
     ]
 
-    func rcode(_ qtype: UInt16) -> RCode {
-        switch blocking.mode {
+    /// The mode in which a verdict wants to be answered.
+    private func mode(_ answer: Verdict.Answer) -> Blocking.Mode {
+        switch answer {
+        case .configured: blocking.mode
+        case .nxdomain: .nxdomain
+        case .nodata: .nodata
+        }
+    }
+
+    func rcode(_ answer: Verdict.Answer) -> RCode {
+        switch mode(answer) {
         case .nxdomain: .nameError
         case .refused: .refused
         case .null, .nodata, .custom: .noError
@@ -22,8 +32,10 @@ struct BlockedAnswer {
     /// Appends the answer and authority sections behind the question and sets their counts, but for the OPT record.
     ///
     /// - Returns: the offset behind them.
-    func compose(_ out: inout MutableRawSpan, at offset: Int, qtype: UInt16, qclass: UInt16) -> Int {
-        switch blocking.mode {
+    func compose(
+        _ out: inout MutableRawSpan, at offset: Int, qtype: UInt16, qclass: UInt16, _ answer: Verdict.Answer
+    ) -> Int {
+        switch mode(answer) {
         case .refused:
             return offset
         case .nxdomain, .nodata:

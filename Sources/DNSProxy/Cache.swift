@@ -1,3 +1,4 @@
+import Blocklist
 import Kernel
 import Wire
 
@@ -19,19 +20,8 @@ struct Cache: ~Copyable {
         /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
         var hasChain: Bool
         var generation: UInt32
-
-        init(
-            stored: UInt32, expires: UInt32, rcode: UInt16, upstream: SocketAddress, isAuthentic: Bool, hasChain: Bool,
-            generation: UInt32
-        ) {
-            self.stored = stored
-            self.expires = expires
-            self.rcode = rcode
-            self.upstream = upstream
-            self.isAuthentic = isAuthentic
-            self.hasChain = hasChain
-            self.generation = generation
-        }
+        /// Of a chain that policy blocked: by what; else `.forward`.
+        var verdict = Verdict.forward
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.

@@ -42,6 +42,11 @@ struct Completion: ~Copyable {
         unsafe buffer.deallocate()
     }
 
+    /// For the replies admitted from now on.
+    mutating func setLimits(_ limits: Admission.Limits) {
+        admission.limits = limits
+    }
+
     /// Notes the question that a slot asks.
     mutating func remember(_ slot: Int, _ name: Name, _ key: QuestionKey) {
         precondition(slot >= 0 && slot < slots)
@@ -68,10 +73,14 @@ struct Completion: ~Copyable {
     }
 
     /// Lets ldns parse the reply. `false` when it is not fit to be an answer.
-    mutating func admit(_ reply: RawSpan, _ name: borrowing Name, _ slot: Int) -> Bool {
+    ///
+    /// - Parameter policy: what SVCB and HTTPS records must not tell; nil in a pause.
+    mutating func admit(
+        _ reply: RawSpan, _ name: borrowing Name, _ slot: Int, _ policy: PolicySnapshot?
+    ) -> Bool {
         let key = key(slot)
         var out = unsafe buffer.mutableBytes
-        let admitted = admission.admit(reply, name: name, qtype: key.qtype, qclass: key.qclass, into: &out)
+        let admitted = admission.admit(reply, name: name, qtype: key.qtype, qclass: key.qclass, hiding: policy, into: &out)
         guard let admitted else {
             error = .invalidData
             return false
@@ -82,18 +91,20 @@ struct Completion: ~Copyable {
     }
 
     /// Asks the policy over the qname again, and over each CNAME target unless a rule allows the qname.
-    mutating func judge(_ name: borrowing Name, _ policy: PolicySnapshot, isPaused: Bool) {
+    mutating func judge(_ name: borrowing Name, _ policy: PolicySnapshot, _ owner: Owner, isPaused: Bool) {
         self.isPaused = isPaused
+        isBlocked = false
+        verdict = .forward
         if isPaused { return }
-        verdict = policy.verdict(for: name.bytes)
+        verdict = policy.verdict(for: name.bytes, owner: owner)
         if verdict.action == .block {
             // A rule that came while the question was in flight.
             isBlocked = true
-            reason = verdict.list == 0 ? .rule : .list
+            reason = Reason(verdict)
         }
         if verdict.action != .forward { return }
         for target in facts.chain {
-            let found = policy.verdict(for: target.bytes)
+            let found = policy.verdict(for: target.bytes, owner: owner)
             if found.action == .allow { return }
             if found.action == .block {
                 verdict = found

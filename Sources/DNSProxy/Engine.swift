@@ -16,8 +16,10 @@ public struct Engine: ~Copyable {
     /// Until when nothing is filtered, nanoseconds on the monotonic clock.
     public var pausedUntil: UInt64 = 0
 
-    private let settings: EngineSettings
-    private let blocked: BlockedAnswer
+    private let book: SettingsBook
+    private var bookGeneration: Int
+    private var settings: EngineSettings
+    private var blocked: BlockedAnswer
     private let seed: UInt64
     private var policy: PolicySnapshot
     /// Counts policies, so that a CNAME chain judged by an earlier one is not trusted.
@@ -28,8 +30,18 @@ public struct Engine: ~Copyable {
     private var completion: Completion
     private var key: QuestionKey
 
-    /// - Parameter slots: of the exchange that asks upstreams.
+    /// An engine whose settings never change.
     public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
+        self.init(settings: SettingsBook(settings), policy: policy, slots: slots)
+    }
+
+    /// - Parameters:
+    ///   - settings: followed while the engine runs.
+    ///   - slots: of the exchange that asks upstreams.
+    public init(settings book: SettingsBook, policy: PolicySnapshot, slots: Int) {
+        self.book = book
+        bookGeneration = book.generation
+        let settings = book.settings
         self.settings = settings
         self.policy = policy
         blocked = BlockedAnswer(blocking: settings.blocking)
@@ -53,16 +65,28 @@ public struct Engine: ~Copyable {
         lists = ListTexts()
     }
 
+    /// Takes the settings that are current now. What is cached stays, unless the cache has another size.
+    private mutating func followSettings() {
+        bookGeneration = book.generation
+        let new = book.settings
+        if new.cacheBytes != settings.cacheBytes { cache = Cache(byteCount: new.cacheBytes) }
+        blocked = BlockedAnswer(blocking: new.blocking)
+        completion.setLimits(new.limits)
+        settings = new
+    }
+
     // MARK: A query
 
     /// Decides over a whole DNS message. An answer is written to the front of `out`, which has room for 65,535 bytes.
     ///
     /// - Parameters:
     ///   - isStream: it came over TCP: no limit to the answer's size.
+    ///   - owner: who asks; matters only while the policy's `needsQueryOwner`.
     ///   - now: nanoseconds, monotonic.
     public mutating func handle(
-        _ message: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
+        _ message: RawSpan, isStream: Bool, owner: Owner = .unknown, now: UInt64, into out: inout MutableRawSpan
     ) -> Action {
+        if book.generation != bookGeneration { followSettings() }
         digest = AnswerDigest()
         switch Query.parse(message, name: &name) {
         case .unanswerable:
@@ -76,15 +100,19 @@ public struct Engine: ~Copyable {
         if let answer = refuseKind(question, &out) { return .answer(answer) }
 
         let isPaused = now < pausedUntil
-        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes)
+        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes, owner: owner)
         if verdict.action == .block {
-            return .answer(block(verdict, verdict.list == 0 ? .rule : .list, query, question, &out))
+            return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
         key = QuestionKey(name, query, seed: seed)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
-        // A chain that another policy judged, or that was not judged because of a pause, is asked for anew.
-        if hit.facts.hasChain, hit.facts.generation != generation, !isPaused { return .ask }
+        if hit.facts.hasChain, !isPaused {
+            // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
+            // that may be judged otherwise for another program or user.
+            if hit.facts.generation != generation || policy.needsQueryOwner { return .ask }
+            if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
+        }
         let byteCount = Reply.composeUpstream(
             &out, query, question: question, message: cache.message(hit), elapsed: seconds &- hit.facts.stored,
             limit: limit(query, isStream))
@@ -102,9 +130,7 @@ public struct Engine: ~Copyable {
     }
 
     private func reason(of verdict: Verdict, _ isPaused: Bool) -> Reason {
-        if isPaused { return .paused }
-        if verdict.action == .forward { return .none }
-        return verdict.list == 0 ? .rule : .list
+        isPaused ? .paused : Reason(verdict)
     }
 
     /// FORMERR, NOTIMP, BADVERS: what `Query.parse` says.
@@ -132,14 +158,22 @@ public struct Engine: ~Copyable {
     private mutating func block(
         _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
     ) -> Answer {
-        let rcode = blocked.rcode(query.qtype)
+        let rcode = blocked.rcode(verdict.answer)
         var at = Reply.composeHead(&out, query, question, rcode)
-        at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass)
+        at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
         if query.hasEDNS {
             let place = lists.place(of: verdict.list, in: policy)
             at = Reply.composeOPT(&out, at: at, query, rcode, .blocked, lists.text(place))
         }
         return Answer(at, reason, rcode, verdict)
+    }
+
+    /// The answer to a name whose CNAME chain is known to lead to a blocked one.
+    private mutating func blockChain(_ hit: Cache.Hit, _ question: RawSpan, _ out: inout MutableRawSpan) -> Answer {
+        digest = AnswerDigest(copying: cache.digest(hit))
+        var answer = block(hit.facts.verdict, .cname, query, question, &out)
+        answer.isCached = true
+        return answer
     }
 
     // MARK: Upstream
@@ -170,16 +204,18 @@ public struct Engine: ~Copyable {
     public mutating func complete(_ slot: Int, reply: RawSpan, upstream: SocketAddress, now: UInt64) {
         completion.begin(slot, upstream)
         name = completion.name(slot)
-        guard completion.admit(reply, name, slot) else { return }
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         let isPaused = now < pausedUntil
-        completion.judge(name, policy, isPaused: isPaused)
+        guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
+        completion.judge(name, policy, .unknown, isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
-        guard completion.facts.ttl > 0, !completion.isBlocked else { return }
+        // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
+        guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
         let facts = Cache.Facts(
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
             upstream: upstream, isAuthentic: completion.facts.isAuthentic,
-            hasChain: completion.facts.hasChain, generation: isPaused ? generation &- 1 : generation)
+            hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation,
+            verdict: completion.isBlocked ? completion.verdict : .forward)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
 
@@ -205,6 +241,10 @@ public struct Engine: ~Copyable {
         let question = unsafe parked.question.span.bytes.part(0, parked.questionByteCount)
         guard completion.isAdmitted else {
             return (parked.origin, fail(query, question, .failed, &out))
+        }
+        // Queries of several programs may have waited for the same answer.
+        if policy.needsQueryOwner, !completion.isPaused {
+            completion.judge(completion.name(completion.slot), policy, parked.origin.owner, isPaused: false)
         }
         if completion.isBlocked {
             return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))

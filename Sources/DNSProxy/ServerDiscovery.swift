@@ -24,6 +24,8 @@ public struct ServerDiscovery {
         public let text: String
         public let source: String
         public let reason: String
+        /// It is a resolver of this machine.
+        public let isStub: Bool
     }
 
     /// Usable servers in order, each once.
@@ -55,6 +57,9 @@ public struct ServerDiscovery {
     /// The usable servers in order.
     public var servers: [SocketAddress] { found.map(\.server) }
 
+    /// The stubs that are all the machine names as servers; empty when there is a usable server, or none is named at all.
+    public var onlyStubs: [Passed] { found.isEmpty ? passed.filter(\.isStub) : [] }
+
     /// Reads again what changed. Returns the servers when they are others than before, else `nil`.
     public mutating func poll() -> [SocketAddress]? {
         let current = currentSignature()
@@ -72,7 +77,9 @@ public struct ServerDiscovery {
         if address.isLoopback { return "a resolver on this machine asks through webtun and would be asked by it" }
         if address.isMulticastOrBroadcast { return "a multicast or broadcast address is no server" }
         if own.contains(address) { return "the address is this machine's" }
-        if address.isIPv6, address.isLinkLocal, server.scope == 0 { return "a link-local address needs %LINK" }
+        if address.isIPv6, address.isLinkLocal, server.scope == 0 {
+            return "a link-local address needs its link: \(address)%eth0"
+        }
         return nil
     }
 
@@ -103,15 +110,9 @@ public struct ServerDiscovery {
     /// Reads `address[:port][%link][#name]` as resolv.conf(5) and systemd write it; `link`: the interface index of a
     /// link-local address without a zone.
     public static func parse(_ text: String, link: UInt32 = 0) -> SocketAddress? {
-        var rest = text.prefix { $0 != "#" }
-        var scope = link
-        if let percent = rest.firstIndex(of: "%") {
-            let zone = rest[rest.index(after: percent)...].prefix { $0 != "]" && $0 != ":" }
-            if let number = UInt32(zone) { scope = number } else { scope = unsafe if_nametoindex(String(zone)) }
-            rest = rest[..<percent] + rest[zone.endIndex...]
-        }
-        guard var server = SocketAddress(String(rest), defaultPort: 53) else { return nil }
-        server.scope = server.address.isIPv6 && server.address.isLinkLocal ? scope : 0
+        let text = String(text.prefix { $0 != "#" })
+        guard var server = SocketAddress(text, defaultPort: 53) else { return nil }
+        if server.scope == 0, server.address.isIPv6, server.address.isLinkLocal { server.scope = link }
         return server
     }
 
@@ -134,11 +135,13 @@ public struct ServerDiscovery {
     private mutating func take(_ source: String, _ texts: [String], link: UInt32 = 0) {
         for text in texts {
             guard let server = ServerDiscovery.parse(text, link: link) else {
-                passed.append(Passed(text: text, source: source, reason: "no IP address"))
+                let reason = text.contains("%") ? "no IP address, or no such link" : "no IP address"
+                passed.append(Passed(text: text, source: source, reason: reason, isStub: false))
                 continue
             }
             if let reason = ServerDiscovery.refusal(of: server, own: own) {
-                passed.append(Passed(text: text, source: source, reason: reason))
+                let isStub = server.address.isLoopback || own.contains(server.address)
+                passed.append(Passed(text: text, source: source, reason: reason, isStub: isStub))
             } else if !found.contains(where: { $0.server == server }) {
                 found.append(Found(server: server, source: source))
             }

@@ -1,7 +1,8 @@
+import Synchronization
 public import Wire
 
-/// How the engine answers; fixed while it runs.
-public struct EngineSettings: Sendable {
+/// How the engine answers.
+public struct EngineSettings: Sendable, Equatable {
     public var blocking: Blocking
     /// Bytes of the cache.
     public var cacheBytes: Int
@@ -21,6 +22,33 @@ public struct EngineSettings: Sendable {
         self.maximumUDPSize = maximumUDPSize
         self.waiting = waiting
         self.limits = limits
+    }
+}
+
+/// The settings of a running engine, changed from outside.
+///
+/// The engine looks at `generation` (one atomic load, no lock) before each query; only when that has changed does it take
+/// the new settings, under the lock. `waiting` is fixed from the start. Any thread.
+public final class SettingsBook: Sendable {
+    private let count = Atomic<Int>(0)
+    private let current: Mutex<EngineSettings>
+
+    public init(_ settings: EngineSettings) {
+        current = Mutex(settings)
+    }
+
+    /// Changes with the settings.
+    var generation: Int { count.load(ordering: .acquiring) }
+
+    public var settings: EngineSettings { current.withLock { $0 } }
+
+    /// In force from the engine's next query on. A cache of another size begins empty.
+    public func publish(_ settings: EngineSettings) {
+        let changed = current.withLock { current in
+            defer { current = settings }
+            return current != settings
+        }
+        if changed { count.add(1, ordering: .releasing) }
     }
 }
 

@@ -16,6 +16,12 @@ public struct LoopCounters: Sendable, Equatable, BitwiseCopyable {
     public var dropped = 0
     /// Packets that are no DNS, passed on unchanged.
     public var passed = 0
+    /// Packets of dropped flows, each answered by a reset or an ICMP error.
+    public var rejected = 0
+    /// Flows that are alive, and flows since the start by their verdict.
+    public var flows = 0
+    public var flowsAllowed = 0
+    public var flowsDropped = 0
     /// Queries over TCP.
     public var streamed = 0
     /// Writes to the TUN that the kernel refused.

@@ -1,10 +1,12 @@
+public import ContentFilter
 public import DNSProxy
 public import Kernel
 public import Wire
 
-/// What the packet loop is started with; fixed while it runs.
+/// What the packet loop is started with; fixed while it runs, but for `engine`.
 public struct LoopSettings: Sendable {
-    public var engine: EngineSettings
+    /// Followed while the loop runs.
+    public var engine: SettingsBook
     /// Upstreams at the start; `PacketLoop.adopt(servers:)` changes them.
     public var servers: [SocketAddress]
     /// `SO_MARK` of webtun's own sockets, which the capture lets pass.
@@ -19,9 +21,12 @@ public struct LoopSettings: Sendable {
     /// Connections to the listener at most, and seconds after which an idle one is closed.
     public var streams: Int
     public var streamIdleSeconds: Int
+    public var flows: FlowSettings
+    /// A line on standard output for each packet read.
+    public var printsPackets = false
 
     public init(
-        engine: EngineSettings, servers: [SocketAddress], mark: UInt32, near4: IPAddress, far4: IPAddress,
+        engine: SettingsBook, servers: [SocketAddress], mark: UInt32, near4: IPAddress, far4: IPAddress,
         near6: IPAddress, far6: IPAddress, listenerPort: UInt16, streams: Int = 1024, streamIdleSeconds: Int = 10
     ) {
         self.engine = engine
@@ -34,5 +39,6 @@ public struct LoopSettings: Sendable {
         self.listenerPort = listenerPort
         self.streams = streams
         self.streamIdleSeconds = streamIdleSeconds
+        flows = FlowSettings(mode: .forward, peer4: far4, peer6: far6)
     }
 }

@@ -1,4 +1,5 @@
 import Blocklist
+import ContentFilter
 import Kernel
 import PacketTunnel
 import QueryLog
@@ -13,6 +14,9 @@ final class PacketLoop: Sendable {
         var servers: [SocketAddress]?
         /// Nanoseconds, monotonic; 0 ends a pause.
         var pausedUntil: UInt64?
+        var flowDefaults: FlowDefaults?
+        /// Flows that are over; they add up until they are taken.
+        var finished: [FlowEnd] = []
         var isStopping = false
     }
 
@@ -26,13 +30,13 @@ final class PacketLoop: Sendable {
     ///
     /// - Throws: `KernelError`, or the rooms' errors, for instance when the listener's port is in use.
     init(
-        tunnel: consuming TunDevice, settings: LoopSettings, policy: PolicySnapshot, ring: QueryRing?,
-        addresses: AddressBook
+        tunnel: consuming TunDevice, capture: any Capture, settings: LoopSettings, policy: PolicySnapshot,
+        ring: QueryRing?
     ) throws {
         wakeup = try Wakeup()
         path = Mutex(
             try PacketPath(
-                tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: addresses,
+                tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring,
                 wakeup: wakeup.number))
     }
 
@@ -70,6 +74,16 @@ final class PacketLoop: Sendable {
     /// Filters nothing until then: nanoseconds on the monotonic clock, 0 to filter again.
     func setPaused(until: UInt64) {
         post { $0.pausedUntil = until }
+    }
+
+    /// What is done with flows that the policy does not speak of, from the next packet on.
+    func adopt(_ defaults: FlowDefaults) {
+        post { $0.flowDefaults = defaults }
+    }
+
+    /// The kernel saw the end of these flows.
+    func finish(_ ends: [FlowEnd]) {
+        if !ends.isEmpty { post { $0.finished += ends } }
     }
 
     /// Ends the thread when the queries that wait are answered, or after a second. The TUN is gone then.

@@ -13,8 +13,8 @@ import Wire
 /// a blocked or cached answer.
 @safe
 struct PacketPath: ~Copyable {
-    /// Who owns a descriptor of the poller: the upper half of its tag.
-    enum Owner {
+    /// Whom a descriptor of the poller belongs to: the upper half of its tag.
+    enum Party {
         static let tunnel: UInt32 = 1
         static let wakeup: UInt32 = 2
         static let upstream: UInt32 = 3
@@ -36,29 +36,38 @@ struct PacketPath: ~Copyable {
     var redirect: StreamRedirect
     var server: StreamServer
     var flows: FlowEngine
+    /// The kernel's own table of flows, where it has one.
+    let map: FlowMap?
+    /// The kernel takes one of the TTL of packets that are forwarded: it is given one more before.
+    let raisesLifetime: Bool
+    /// Flows are judged, also by the names of their addresses.
+    let learnsNames: Bool
+    /// Flows that the kernel saw the end of, still to be told of.
+    var finished: [FlowEnd] = []
     var log: QueryLogging
+    var printer: PacketPrinter?
     var counters = LoopCounters()
     /// The packet read, and the packet written, each behind its virtio header.
     let input: UnsafeMutableRawBufferPointer
     let output: UnsafeMutableRawBufferPointer
 
     init(
-        tunnel: consuming TunDevice, settings: LoopSettings, policy: PolicySnapshot, ring: QueryRing?,
-        addresses: AddressBook, wakeup: CInt
+        tunnel: consuming TunDevice, capture: any Capture, settings: LoopSettings, policy: PolicySnapshot,
+        ring: QueryRing?, wakeup: CInt
     ) throws {
         // What can fail comes first.
         let poller = try Poller()
         let exchange = try UpstreamExchange(
-            servers: settings.servers, mark: settings.mark, poller: poller, owner: Owner.upstream,
+            servers: settings.servers, mark: settings.mark, poller: poller, owner: Party.upstream,
             capacity: PacketPath.slots)
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
         let server = try StreamServer(
             listeners: tunnel.hasIPv6 ? [listener4, listener6] : [listener4], device: tunnel.name,
-            peers: [settings.far4, settings.far6], poller: poller, owner: Owner.stream, connections: settings.streams,
+            peers: [settings.far4, settings.far6], poller: poller, owner: Party.stream, connections: settings.streams,
             idleSeconds: settings.streamIdleSeconds)
-        try poller.add(tunnel.number, tag: UInt64(Owner.tunnel) << 32, .read)
-        try poller.add(wakeup, tag: UInt64(Owner.wakeup) << 32, .read)
+        try poller.add(tunnel.number, tag: UInt64(Party.tunnel) << 32, .read)
+        try poller.add(wakeup, tag: UInt64(Party.wakeup) << 32, .read)
 
         self.tunnel = tunnel
         self.poller = poller
@@ -67,8 +76,12 @@ struct PacketPath: ~Copyable {
         engine = Engine(settings: settings.engine, policy: policy, slots: PacketPath.slots)
         redirect = StreamRedirect(
             listener4: listener4, peer4: settings.far4, listener6: listener6, peer6: settings.far6)
-        flows = FlowEngine(peer4: settings.far4, peer6: settings.far6)
-        log = QueryLogging(ring: ring, addresses: addresses)
+        flows = FlowEngine(settings: settings.flows, policy: policy)
+        map = capture.flows
+        learnsNames = settings.flows.mode == .judge
+        raisesLifetime = capture.lowersLifetime
+        log = QueryLogging(ring: ring, addresses: capture.addresses)
+        printer = settings.printsPackets ? PacketPrinter() : nil
         unsafe input = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
         unsafe output = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
     }
@@ -82,19 +95,20 @@ struct PacketPath: ~Copyable {
     mutating func run(wakeup: Wakeup, published: PublishedCounters, takeMail: () -> PacketLoop.Mail) {
         var stopAt = UInt64.max
         var nextSecond: UInt64 = 0
+        var isMore = false
         while true {
-            let ready = poller.wait(milliseconds: timeout(Clock.monotonic()))
+            let ready = poller.wait(milliseconds: isMore ? 0 : timeout(Clock.monotonic()))
             var now = Clock.monotonic()
             var index = 0
             while index < ready {
                 let event = poller.event(index)
                 let place = UInt32(truncatingIfNeeded: event.tag)
                 switch UInt32(truncatingIfNeeded: event.tag >> 32) {
-                case Owner.tunnel:
+                case Party.tunnel:
                     readBatch()
-                case Owner.upstream:
+                case Party.upstream:
                     exchange.ready(index: place, event.ready, now: now, poller: poller)
-                case Owner.stream:
+                case Party.stream:
                     server.ready(index: place, event.ready, now: now, poller: poller)
                 default:
                     wakeup.clear()
@@ -111,14 +125,16 @@ struct PacketPath: ~Copyable {
             var rounds = 0
             while rounds < PacketPath.rounds, answerStreams(now) || answerWaiting(now) { rounds += 1 }
             server.expire(now: now, poller: poller)
+            isMore = endFlows(now)
             if now >= nextSecond {
                 nextSecond = now + 1_000_000_000
                 redirect.expire(now: now)
                 log.synchronise(now)
             }
             publish(published)
-            if stopAt != .max, engine.waitingQueries == 0 || now >= stopAt { return }
+            if stopAt != .max, engine.waitingQueries == 0 || now >= stopAt { break }
         }
+        endAllFlows(Clock.monotonic())
     }
 
     /// Milliseconds until something is due: a retry, an idle connection, or the heartbeat.
@@ -133,12 +149,16 @@ struct PacketPath: ~Copyable {
         if let policy = mail.policy { engine.adopt(policy) }
         if let until = mail.pausedUntil { engine.pausedUntil = until }
         if let servers = mail.servers { exchange.setServers(servers, now: now, poller: poller) }
+        followFlows(mail, now)
     }
 
     private mutating func publish(_ published: PublishedCounters) {
         counters.heartbeat &+= 1
         counters.cacheEntries = engine.cachedAnswers
         counters.waiting = engine.waitingQueries
+        counters.flows = flows.liveFlows
+        counters.flowsAllowed = Int(truncatingIfNeeded: flows.counters.flowsAllowed)
+        counters.flowsDropped = Int(truncatingIfNeeded: flows.counters.flowsDropped)
         published.publish(counters)
     }
 
@@ -162,6 +182,8 @@ struct PacketPath: ~Copyable {
         let offset = VirtioHeader.byteCount
         var bytes = unsafe PacketPath.room(input, from: offset, count: byteCount - offset)
         let packet = Packet.parse(bytes.bytes)
+        printer?.begin(bytes.bytes, packet)
+        defer { printer?.end() }
         if packet.kind == .udp, packet.destinationPort == 53 {
             answerDatagram(bytes.bytes, packet, header)
         } else if packet.kind == .tcp, packet.destinationPort == 53 {
@@ -173,227 +195,39 @@ struct PacketPath: ~Copyable {
                 redirect.fromListener(
                     &bytes, packet, partialChecksum: header.needsChecksum, now: Clock.monotonic()), byteCount)
         } else {
-            passOn(flows.decide(&bytes, packet), byteCount)
+            filter(&bytes, packet, header, byteCount)
         }
     }
 
-    // MARK: 3a. DNS over UDP
-
-    /// Answers the message of a datagram, or each message of a super-packet of them.
-    private mutating func answerDatagram(_ bytes: RawSpan, _ packet: Packet, _ header: VirtioHeader) {
-        let arrived = Clock.monotonic()
-        let origin = Origin(
-            client: packet.source, clientPort: packet.sourcePort, resolver: packet.destination,
-            resolverPort: packet.destinationPort, stream: 0, arrived: arrived)
-        let size = header.isUDPSegmentation ? max(Int(header.gsoSize), 1) : packet.end - packet.payload
-        var at = packet.payload
-        repeat {
-            answer(bytes.part(at, min(size, packet.end - at)), origin)
-            at += size
-        } while at < packet.end
-    }
-
-    private mutating func answer(_ message: RawSpan, _ origin: Origin) {
-        var out = unsafe messageRoom(isIPv6: origin.client.isIPv6)
-        if case .answered(let answer) = decide(message, origin, &out) { send(answer, to: origin) }
-    }
-
-    /// What of the output buffer a DNS message is written to: behind the virtio header and the datagram's headers.
-    @unsafe
-    @_lifetime(immortal)
-    private func messageRoom(isIPv6: Bool) -> MutableRawSpan {
-        unsafe PacketPath.room(output, from: VirtioHeader.byteCount + UDPDatagram.headerByteCount(isIPv6: isIPv6))
-    }
-
-    /// A buffer as a span that is tied to nobody: the buffers live as long as the thread.
-    @unsafe
-    @_lifetime(immortal)
-    private static func room(
-        _ buffer: UnsafeMutableRawBufferPointer, from offset: Int = 0, count: Int? = nil
-    ) -> MutableRawSpan {
-        let part = unsafe UnsafeMutableRawBufferPointer(
-            rebasing: buffer[offset..<offset + (count ?? buffer.count - offset)])
-        return unsafe _overrideLifetime(part.mutableBytes, copying: ())
-    }
-
-    /// What became of one message.
-    private enum Outcome {
-        /// The answer stands in the output buffer.
-        case answered(Answer)
-        /// It waits for an upstream.
-        case parked
-        case dropped
-    }
-
-    /// The engine's decision over one message.
-    private mutating func decide(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
-        switch engine.handle(message, isStream: origin.isStream, now: origin.arrived, into: &out) {
-        case .answer(let answer):
-            note(answer, origin, now: origin.arrived)
-            return .answered(answer)
-        case .drop:
-            counters.dropped &+= 1
-            return .dropped
-        case .ask:
-            return ask(message, origin, &out)
-        }
-    }
-
-    /// Asks an upstream and parks the query; SERVFAIL when that is not possible.
-    private mutating func ask(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
-        let query = engine.query
-        let slot = exchange.ask(
-            engine.name, qtype: query.qtype, qclass: query.qclass, dnssecOK: query.dnssecOK,
-            checkingDisabled: query.checkingDisabled, now: origin.arrived, poller: poller)
-        if slot >= 0, engine.park(slot, message, origin) {
-            counters.forwarded &+= 1
-            return .parked
-        }
-        let answer = engine.fail(message, .overload, into: &out)
-        note(answer, origin, now: origin.arrived)
-        return .answered(answer)
-    }
-
-    // MARK: 3b. DNS over TCP
-
-    private mutating func redirectStream(_ outcome: StreamRedirect.Outcome, _ byteCount: Int) {
-        switch outcome {
-        case .rewritten:
-            unsafe write(input, byteCount)
-        case .reset(let packetByteCount):
-            writeInPlace(packetByteCount)
-        case .drop:
-            counters.dropped &+= 1
-        }
-    }
-
-    /// Answers the queries that the listener's connections have read. Returns whether there were any.
-    private mutating func answerStreams(_ now: UInt64) -> Bool {
-        var isAny = false
-        while let query = server.nextQuery() {
-            isAny = true
-            // A connection whose flow is gone has nobody to answer to.
-            guard let flow = redirect.flow(port: query.peer.port, isIPv6: query.peer.address.isIPv6) else {
-                counters.dropped &+= 1
-                server.discard(query.token, poller: poller, now: now)
-                continue
-            }
-            let origin = Origin(
-                client: flow.client.address, clientPort: flow.client.port, resolver: flow.resolver.address,
-                resolverPort: flow.resolver.port, stream: query.token.value, arrived: now)
-            counters.streamed &+= 1
-            let message = unsafe takeMessage(query)
-            var out = unsafe messageRoom(isIPv6: true)
-            switch decide(message, origin, &out) {
-            case .answered(let answer): send(answer, to: origin)
-            case .parked: break
-            case .dropped: server.discard(query.token, poller: poller, now: now)
-            }
-        }
-        return isAny
-    }
-
-    /// Copies a stream's message into the input buffer, which no packet is in now.
-    @unsafe
-    @_lifetime(immortal)
-    private func takeMessage(_ query: StreamQuery) -> RawSpan {
-        let message = server.message(query)
-        var room = unsafe PacketPath.room(input)
-        room.put(0, message)
-        let part = unsafe UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(input)[..<message.byteCount])
-        return unsafe _overrideLifetime(part.bytes, copying: ())
-    }
-
-    // MARK: 3c. Everything else
-
-    private mutating func passOn(_ action: FlowEngine.Action, _ byteCount: Int) {
-        switch action {
-        case .forward:
-            counters.passed &+= 1
-            unsafe write(input, byteCount)
-        case .reply(let packetByteCount):
-            writeInPlace(packetByteCount)
-        case .drop:
-            counters.dropped &+= 1
-        }
-    }
-
-    // MARK: 4. Upstream replies
-
-    /// Answers the queries whose upstream has answered or failed. Returns whether there were any.
-    private mutating func answerWaiting(_ now: UInt64) -> Bool {
-        var isAny = false
-        while let completion = exchange.nextCompletion(now: now, poller: poller) {
-            let server = completion.server ?? .none
-            switch completion.outcome {
-            case .reply:
-                engine.complete(completion.slot, reply: exchange.reply, upstream: server, now: now)
-            case .failed(let failure):
-                engine.complete(completion.slot, failure: failure.extendedError)
-            }
-            isAny = true
-            var isMore = true
-            while isMore { isMore = answerNextWaiting(now) }
-        }
-        return isAny
-    }
-
-    private mutating func answerNextWaiting(_ now: UInt64) -> Bool {
-        // The room for IPv6 headers fits both families; the answer is moved up for IPv4 by `send`.
-        var out = unsafe messageRoom(isIPv6: true)
-        guard let (origin, answer) = engine.nextAnswer(into: &out) else { return false }
-        note(answer, origin, now: now)
-        if !origin.isStream, !origin.client.isIPv6 {
-            let message = out.bytes.extracting(first: answer.byteCount)
-            var room = unsafe messageRoom(isIPv6: false)
-            room.put(0, message)
-        }
-        send(answer, to: origin)
-        return true
-    }
-
-    // MARK: 5. Write
-
-    /// Sends the answer that stands in the output buffer to whoever asked.
-    private mutating func send(_ answer: Answer, to origin: Origin) {
-        if origin.isStream {
-            let message = unsafe messageRoom(isIPv6: true)
-            server.reply(
-                StreamToken(origin.stream), message.bytes.extracting(first: answer.byteCount), poller: poller)
-            return
-        }
-        var frame = unsafe PacketPath.room(output)
-        VirtioHeader.composePlain(into: &frame)
-        var packet = unsafe PacketPath.room(output, from: VirtioHeader.byteCount)
-        let byteCount = UDPDatagram.compose(
-            &packet, from: origin.resolver, port: origin.resolverPort, to: origin.client, port: origin.clientPort,
-            payloadByteCount: answer.byteCount)
-        unsafe write(output, VirtioHeader.byteCount + byteCount)
-    }
+    // MARK: 4. Write
 
     /// Writes the packet that was composed in place of the one read.
-    private mutating func writeInPlace(_ packetByteCount: Int) {
+    mutating func writeInPlace(_ packetByteCount: Int) {
         var frame = unsafe PacketPath.room(input)
         VirtioHeader.composePlain(into: &frame)
         unsafe write(input, VirtioHeader.byteCount + packetByteCount)
     }
 
-    private mutating func write(_ buffer: UnsafeMutableRawBufferPointer, _ byteCount: Int) {
+    /// Writes the packet that was composed in the output buffer.
+    mutating func writeOutput(_ packetByteCount: Int) {
+        var frame = unsafe PacketPath.room(output)
+        VirtioHeader.composePlain(into: &frame)
+        unsafe write(output, VirtioHeader.byteCount + packetByteCount)
+    }
+
+    mutating func write(_ buffer: UnsafeMutableRawBufferPointer, _ byteCount: Int) {
         let written = unsafe tunnel.write(UnsafeRawBufferPointer(rebasing: buffer[..<byteCount]))
         if written != byteCount { counters.writeErrors &+= 1 }
     }
 
-    // MARK: Count and log
-
-    private mutating func note(_ answer: Answer, _ origin: Origin, now: UInt64) {
-        counters.queries &+= 1
-        switch answer.reason {
-        case .failed, .overload: counters.failed &+= 1
-        case .malformed, .unsupported, .refused: counters.refused &+= 1
-        default:
-            if answer.verdict.action == .block { counters.blocked &+= 1 }
-            if answer.isCached { counters.cached &+= 1 }
-        }
-        log.push(answer, engine.query, origin, qname: engine.name.bytes, digest: engine.digest.bytes, now: now)
+    /// A buffer as a span that is tied to nobody: the buffers live as long as the thread.
+    @unsafe
+    @_lifetime(immortal)
+    static func room(
+        _ buffer: UnsafeMutableRawBufferPointer, from offset: Int = 0, count: Int? = nil
+    ) -> MutableRawSpan {
+        let part = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: buffer[offset..<offset + (count ?? buffer.count - offset)])
+        return unsafe _overrideLifetime(part.mutableBytes, copying: ())
     }
 }

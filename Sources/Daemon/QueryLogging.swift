@@ -1,4 +1,5 @@
 import Blocklist
+import ContentFilter
 import DNSProxy
 import Kernel
 import PacketTunnel
@@ -32,6 +33,12 @@ struct QueryLogging {
         addresses = book.table
     }
 
+    /// Whose an address is: any of this machine's stands for all of them, that of a client for itself.
+    mutating func client(_ address: IPAddress) -> IPAddress {
+        if book.generation != generation { follow() }
+        return addresses.isOwn(address) ? FlowEngine.machine : address
+    }
+
     /// - Parameters:
     ///   - query: with the qtype that was asked.
     ///   - now: when it was answered, nanoseconds, monotonic.
@@ -60,5 +67,63 @@ struct QueryLogging {
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
         ring.push(row, qname: qname, answer: digest)
+    }
+
+    /// The row of a flow that was judged, or that is over.
+    ///
+    /// - Parameter record: what the kernel knows of the flow: packets that never came here, in both directions.
+    mutating func push(_ report: FlowReport, _ record: FlowRecord?, name: RawSpan) {
+        guard let ring else { return }
+        if book.generation != generation { follow() }
+        var row = FlowRow()
+        row.flow = report.number
+        row.event = report.event == .judged ? .judged : .ended
+        row.time = Int64(report.began / 1000) &+ offset
+        row.client = report.key.source
+        row.clientPort = report.key.sourcePort
+        row.remote = report.key.destination
+        row.port = report.key.destinationPort
+        row.proto = report.key.proto
+        row.verdict = report.isDropped ? .drop : .allow
+        row.reason = QueryLogging.reason(report.reason)
+        row.nameSource = QueryLogging.source(report.nameSource)
+        row.link = addresses.link(of: report.key.source)
+        row.list = report.list
+        row.rule = report.rule
+        row.owner = report.owner
+        row.packets = report.packets
+        row.bytes = report.bytes
+        if report.event == .ended {
+            var last = report.last
+            if let record {
+                row.packets = max(row.packets, record.packetsOut &+ record.packetsIn)
+                row.bytes = max(row.bytes, record.bytesOut &+ record.bytesIn)
+                last = max(last, record.lastSeen)
+            }
+            row.duration = Int64(Clock.elapsed(from: report.began, to: last) / 1000)
+        }
+        ring.push(row, name: name)
+    }
+
+    private static func reason(_ reason: FlowReason) -> FlowRow.Reason {
+        switch reason {
+        case .none: .none
+        case .list: .list
+        case .rule, .flow: .rule
+        case .bypass: .bypass
+        case .paused: .paused
+        case .unnamed: .unnamed
+        case .overload: .overload
+        }
+    }
+
+    private static func source(_ source: NameSource?) -> FlowRow.NameSource {
+        switch source {
+        case nil: .none
+        case .dns: .dns
+        case .tls: .sni
+        case .quic: .quic
+        case .http: .http
+        }
     }
 }

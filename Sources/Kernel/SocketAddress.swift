@@ -22,12 +22,21 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     /// `AF_INET` or `AF_INET6`.
     @inlinable public var family: CInt { address.isIPv6 ? AF_INET6 : AF_INET }
 
-    /// `192.0.2.1:53` or `[2001:db8::1]:53`.
+    /// `192.0.2.1:53`, `[2001:db8::1]:53` or `[fe80::1%eth0]:53`.
     public var description: String {
-        address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
+        address.isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
-    /// Reads `address`, `address:port`, `[address]:port` or `address@port`.
+    /// The address without the port, a link-local one with its link: `fe80::1%eth0` (RFC 4007 section 11).
+    public var host: String {
+        guard scope != 0 else { return address.description }
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard unsafe if_indextoname(scope, &name) != nil else { return "\(address)%\(scope)" }
+        return "\(address)%" + String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Reads `address`, `address:port`, `[address]:port` or `address@port`. A link-local IPv6 address may have a zone,
+    /// `%eth0`, whose link must exist, or `%2`.
     public init?(_ text: String, defaultPort: UInt16) {
         var host = text[...]
         var port = defaultPort
@@ -43,8 +52,22 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
             host = text[..<at]
             port = number
         }
-        guard port != 0, let address = IPAddress(String(host)) else { return nil }
+        let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        guard port != 0, let address = IPAddress(String(parts[0])) else { return nil }
         self.init(address, port: port)
+        guard parts.count == 2 else { return }
+        guard address.isIPv6, address.isLinkLocal, let scope = SocketAddress.scope(of: String(parts[1])) else {
+            return nil
+        }
+        self.scope = scope
+    }
+
+    /// The interface index that a zone means: the name of a link, or its index.
+    private static func scope(of zone: String) -> UInt32? {
+        let named = unsafe if_nametoindex(zone)
+        if named != 0 { return named }
+        guard let index = UInt32(zone), index != 0 else { return nil }
+        return index
     }
 
     private static func onlyColon(_ text: String) -> String.Index? {

@@ -31,6 +31,17 @@ public struct AddressTable: Sendable, Equatable {
         entries.insert(entry, at: at)
     }
 
+    /// Whether it is an address of this machine.
+    @inlinable
+    public func isOwn(_ address: IPAddress) -> Bool {
+        for index in entries.indices {
+            let entry = entries[index]
+            guard entry.length == 128 else { return false }
+            if entry.isIPv6 == address.isIPv6, address.high == entry.high, address.low == entry.low { return true }
+        }
+        return false
+    }
+
     /// The ifindex of the link, -1 when no link has the address.
     @inlinable
     public func link(of address: IPAddress) -> Int32 {

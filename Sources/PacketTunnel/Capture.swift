@@ -9,6 +9,8 @@ public protocol Capture: AnyObject, Sendable {
     func attach() throws(CaptureError)
     /// Keeps the capture right while links appear, vanish and change, until the task is cancelled.
     func follow() async throws
+    /// Captures and serves other links from now on: names or patterns as in `CaptureRequest`.
+    func select(links: [String], serve: [String])
     /// Gives the packets back. Does nothing when not attached.
     func detach()
     /// What holds at this moment, asked of the kernel.
@@ -17,6 +19,8 @@ public protocol Capture: AnyObject, Sendable {
     var counters: CaptureCounters { get }
     /// Which link an address belongs to.
     var addresses: AddressBook { get }
+    /// Which sockets of this machine flows are from; nil where the capture does not see it.
+    var flowSockets: FlowSockets? { get }
     /// The kernel's table of flows: in full mode by `link`; `nil` else, and then every packet keeps passing the TUN.
     var flows: FlowMap? { get }
     /// Whether packets that are forwarded by the TUN lose one of their TTL, so that `Lifetime.raise` must come before.

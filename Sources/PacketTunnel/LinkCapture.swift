@@ -9,12 +9,12 @@ public import Wire
 /// Any thread. The links are those of the network namespace of the thread that calls `attach`.
 public final class LinkCapture: Capture {
     private let tun: (name: String, ifindex: UInt32)
-    private let selection: LinkSelection
     private let programs: LinkPrograms
     private let mode: CaptureRequest.Mode
     /// The MTU follows the links.
     private let followsMTU: Bool
     public let addresses = AddressBook()
+    public var flowSockets: FlowSockets? { programs.sockets }
     public let flows: FlowMap?
     private let prefixes: PrefixMaps?
 
@@ -34,9 +34,10 @@ public final class LinkCapture: Capture {
         var follower: LinkFollower?
         /// Why the links could not be looked at.
         var problem: String?
+        var selection: LinkSelection
     }
 
-    private let current = Mutex(State())
+    private let current: Mutex<State>
 
     /// Undoes what an earlier webtun left, and loads the programs; captures nothing yet.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
@@ -46,7 +47,7 @@ public final class LinkCapture: Capture {
             try Journal(state: request.state).undo(&netlink)
         }
         self.tun = (tun.name, tun.ifindex)
-        selection = LinkSelection(request)
+        current = Mutex(State(selection: LinkSelection(request)))
         mode = request.mode
         followsMTU = request.mtu == nil
         programs = try LinkPrograms(request, tun: tun.ifindex)
@@ -96,6 +97,14 @@ public final class LinkCapture: Capture {
         }
     }
 
+    public func select(links: [String], serve: [String]) {
+        current.withLock {
+            $0.selection.links = links
+            $0.selection.serve = serve
+        }
+        refresh()
+    }
+
     /// Looks at the links anew.
     private func refresh() {
         current.withLock { state in
@@ -113,6 +122,7 @@ public final class LinkCapture: Capture {
     private func reconcile(_ state: inout State) throws {
         var netlink = try NetlinkSocket()
         let table = try LinkTable(&netlink)
+        let selection = state.selection
         // Before any link is captured: what is excluded must not come.
         try prefixes?.follow(table.localNetworks(where: { selection.serves($0) || selection.captures($0) }))
         var links: [UInt32: Attached] = [:]
@@ -165,7 +175,7 @@ public final class LinkCapture: Capture {
             var problem = state.problem
             if state.back?.ifindex != tun.ifindex { problem = "the capture is not attached to \(tun.name)" }
             return CaptureState(
-                backEnd: .link, links: links, missing: selection.missing(in: state.table), problem: problem)
+                backEnd: .link, links: links, missing: state.selection.missing(in: state.table), problem: problem)
         }
     }
 

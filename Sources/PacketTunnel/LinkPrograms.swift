@@ -56,6 +56,7 @@ final class LinkPrograms: @unchecked Sendable {
     }
 
     private let object: OpaquePointer
+    let sockets: FlowSockets
 
     /// Loads the programs for a TUN and a mode.
     init(_ request: CaptureRequest, tun: UInt32) throws(CaptureError) {
@@ -65,14 +66,17 @@ final class LinkPrograms: @unchecked Sendable {
         guard let object = unsafe bpf_object__open_mem(bytes, size, nil) else {
             throw .programRefused("\(Errno.current())", log: "")
         }
-        unsafe self.object = unsafe object
-        do {
-            select(request)
-            try configure(capture_config(tun: tun, mark: request.mark, reserved: (0, 0)))
+        do throws(CaptureError) {
+            let seed = UInt64.random(in: .min ... .max)
+            unsafe LinkPrograms.select(object, request)
+            try unsafe LinkPrograms.load(
+                object, capture_config(tun: tun, mark: request.mark, reserved: (0, 0)), seed: seed)
+            sockets = try CaptureError.unified { try unsafe FlowSockets(object, seed: seed) }
         } catch {
             unsafe bpf_object__close(object)
             throw error
         }
+        unsafe self.object = unsafe object
     }
 
     deinit {
@@ -80,7 +84,7 @@ final class LinkPrograms: @unchecked Sendable {
     }
 
     /// Leaves out what the mode does not need.
-    private func select(_ request: CaptureRequest) {
+    private static func select(_ object: OpaquePointer, _ request: CaptureRequest) {
         let isFull = request.mode == .full
         var program = unsafe bpf_object__next_program(object, nil)
         while let current = unsafe program {
@@ -115,13 +119,17 @@ final class LinkPrograms: @unchecked Sendable {
         return number
     }
 
-    private func configure(_ config: capture_config) throws(CaptureError) {
+    private static func load(
+        _ object: OpaquePointer, _ config: capture_config, seed: UInt64
+    ) throws(CaptureError) {
         var log = [CChar](repeating: 0, count: 1 << 16)
         let map = unsafe bpf_object__find_map_by_name(object, ".rodata.config")
         let set = unsafe withUnsafePointer(to: config) {
             unsafe bpf_map__set_initial_value(map, $0, MemoryLayout<capture_config>.size)
         }
-        guard set == 0 else { throw .programRefused("no configuration in them: \(Errno(-set))", log: "") }
+        guard set == 0, unsafe FlowSockets.setSeed(seed, of: object) == 0 else {
+            throw .programRefused("no configuration in them: \(Errno(-set))", log: "")
+        }
         let loaded = unsafe log.withUnsafeMutableBufferPointer { room in
             var current = unsafe bpf_object__next_program(object, nil)
             while let program = unsafe current {

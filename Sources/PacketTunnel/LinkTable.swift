@@ -112,8 +112,8 @@ extension LinkTable.Link {
 
 /// Which links a request means.
 struct LinkSelection: Sendable {
-    let links: [String]
-    let serve: [String]
+    var links: [String]
+    var serve: [String]
     let tun: String
 
     init(_ request: CaptureRequest) {

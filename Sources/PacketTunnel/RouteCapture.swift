@@ -15,7 +15,6 @@ public final class RouteCapture: Capture {
     /// IPv4, and IPv6 where it is not switched off.
     private let families: [Bool]
     private let journal: Journal
-    private let selection: LinkSelection
     public let addresses = AddressBook()
 
     private struct State {
@@ -24,9 +23,10 @@ public final class RouteCapture: Capture {
         var table = LinkTable()
         var follower: LinkFollower?
         var problem: String?
+        var selection: LinkSelection
     }
 
-    private let current = Mutex(State())
+    private let current: Mutex<State>
 
     /// Undoes what an earlier webtun left, and looks whether the table and the places of the rules are free.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
@@ -34,7 +34,7 @@ public final class RouteCapture: Capture {
         ifindex = tun.ifindex
         families = tun.hasIPv6 ? [false, true] : [false]
         journal = Journal(state: request.state)
-        selection = LinkSelection(request)
+        current = Mutex(State(selection: LinkSelection(request)))
         try CaptureError.unified {
             var netlink = try NetlinkSocket()
             try journal.undo(&netlink)
@@ -101,10 +101,19 @@ public final class RouteCapture: Capture {
         }
     }
 
+    /// The rules take what the machine sends and forwards by any link: the selection only tells what `state` calls served.
+    public func select(links: [String], serve: [String]) {
+        current.withLock {
+            $0.selection.links = links
+            $0.selection.serve = serve
+        }
+        refresh()
+    }
+
     /// Forgets the changes without undoing them, as a process that dies does.
     func abandon() {
         let follower = current.withLock { state in
-            defer { state = State() }
+            defer { state = State(selection: state.selection) }
             return state.follower
         }
         follower?.stop()
@@ -140,7 +149,7 @@ public final class RouteCapture: Capture {
     private func look(_ state: inout State, _ netlink: inout NetlinkSocket) throws {
         state.sources = families.map { TunRoute.usualSource(isIPv6: $0, &netlink) }
         state.table = try LinkTable(&netlink)
-        addresses.publish(state.table.addressTable(served: selection.serves))
+        addresses.publish(state.table.addressTable(served: state.selection.serves))
     }
 
     public var state: CaptureState {
@@ -148,11 +157,11 @@ public final class RouteCapture: Capture {
             let problem = state.problem ?? problem(state)
             let links = state.table.links.filter { !$0.isLoopback && $0.ifindex != ifindex && !$0.isPort }.map {
                 CaptureState.Link(
-                    name: $0.name, ifindex: $0.ifindex, served: selection.serves($0), captured: problem == nil,
+                    name: $0.name, ifindex: $0.ifindex, served: state.selection.serves($0), captured: problem == nil,
                     active: $0.isActive, problem: nil)
             }
             return CaptureState(
-                backEnd: .route, links: links, missing: selection.missing(in: state.table), problem: problem)
+                backEnd: .route, links: links, missing: state.selection.missing(in: state.table), problem: problem)
         }
     }
 

@@ -81,6 +81,8 @@ public struct QueryRow: Sendable, Equatable {
         case failed
         /// Too many queries were waiting.
         case overload
+        /// The name is of a resolver that would go around the filter, or asks whether one may be used.
+        case bypass
     }
 
     /// What is known of the answer's authenticity.

@@ -40,7 +40,8 @@ import Testing
         #expect(
             blocked.output == """
                 {"name":"www.ads.example","verdict":"block","list":"ads","rule":"0.0.0.0 ads.example","line":2,\
-                "match":"suffix","matched":"ads.example","user_rule":null,"comment":null}
+                "match":"suffix","matched":"ads.example","user_rule":null,"comment":null,\
+                "qtype":"A","rcode":"NOERROR","answer":["0.0.0.0"],"ttl":10,"paused":false}
 
                 """)
         let forwarded = try place.webtun("why", "example", "--json")

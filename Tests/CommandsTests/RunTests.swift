@@ -9,11 +9,11 @@ import Testing
     }
 
     @Test func wrongOptionsAreWrongUsage() throws {
-        let wrong = try run("--mode", "full", "--fail", "x", "--upstream", "localhost", "--link", "a b")
+        let wrong = try run("--mode", "all", "--fail", "x", "--upstream", "localhost", "--link", "a b")
         #expect(wrong.status == 64)
         #expect(
             wrong.errors == """
-                webtun: --mode: must be "dns", not "full"
+                webtun: --mode: must be "dns" or "full", not "all"
                 --link: each must be the name of a link, not "a b"
                 --fail: must be "open" or "closed", not "x"
                 --upstream: each must be an address with or without port, like "192.0.2.53:53", not "localhost"

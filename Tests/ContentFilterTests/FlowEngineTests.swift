@@ -14,7 +14,7 @@ import Wire
         let layout = Packet.parse(packet.span.bytes)
         var span = packet.mutableSpan
         var bytes = span.mutableBytes
-        let action = engine.decide(&bytes, layout)
+        let action = engine.decide(&bytes, layout, .init(now: 1, client: FlowEngine.machine))
         return (action, packet, engine.counters)
     }
 

@@ -13,7 +13,11 @@ final class Bench {
     var now: UInt64 = 1_000_000_000_000
     let out = UnsafeMutableRawBufferPointer.allocate(byteCount: 65535, alignment: 16)
 
-    init(deny: [String], _ settings: EngineSettings = EngineSettings()) {
+    convenience init(deny: [String], _ settings: EngineSettings = EngineSettings()) {
+        self.init(deny: deny, SettingsBook(settings))
+    }
+
+    init(deny: [String], _ settings: SettingsBook) {
         engine = Engine(settings: settings, policy: TestPolicy.make(deny: deny), slots: 64)
     }
 

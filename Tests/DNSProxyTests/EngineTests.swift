@@ -210,6 +210,40 @@ import Wire
         #expect(bench.text(answer).contains("metrics.shop.example.\t10\tIN\tA\t0.0.0.0"))
     }
 
+    @Test func aBlockedChainIsKeptWhileThePolicyIsTheSame() throws {
+        let bench = Bench(deny: ["tracker.example"])
+        let query = Message.query("metrics.shop.example", .a, edns: 1232)
+        let reply = Message.reply(
+            "metrics.shop.example", .a, records: [.cname(ttl: 60, "x.tracker.example"), .a(ttl: 60, 7)])
+        bench.expectAsk(query, slot: 1)
+        bench.complete(slot: 1, reply)
+        let first = try bench.nextAnswer()
+        let bytes = bench.bytes(first)
+        let second = try bench.answer(query)
+        #expect(second.reason == .cname && second.verdict == first.verdict && second.isCached)
+        #expect(bench.bytes(second) == bytes)
+        #expect(bench.engine.digest.bytes.byteCount > 0, "what the upstream said is logged")
+        #expect(bench.allocations(query, times: 1000) == 0)
+        // During a pause the upstream's answer counts.
+        bench.engine.pausedUntil = bench.now + 1
+        let paused = try bench.answer(query)
+        #expect(paused.reason == .paused && bench.text(paused).contains("\tA\t0.0.0.7"))
+        bench.engine.pausedUntil = 0
+        #expect(try bench.answer(query).reason == .cname)
+        // Another policy, another judgement.
+        bench.engine.adopt(TestPolicy.make(deny: []))
+        bench.expectAsk(query, slot: 2)
+        bench.complete(slot: 2, reply)
+        #expect(try bench.nextAnswer().verdict.action == .forward)
+        #expect(bench.text(try bench.answer(query)).contains("\tA\t0.0.0.7"))
+        // No longer than the upstream's answer.
+        bench.engine.adopt(TestPolicy.make(deny: ["tracker.example"]))
+        bench.expectAsk(query, slot: 3)
+        bench.complete(slot: 3, reply)
+        bench.now += 60_000_000_000
+        #expect(bench.action(query) == .ask)
+    }
+
     @Test func aRuleThatComesWhileTheQuestionIsInFlightBlocks() throws {
         let bench = Bench(deny: [])
         bench.expectAsk(Message.query("late.example", .a), slot: 2)
@@ -245,6 +279,37 @@ import Wire
         bench.complete(slot: 0, Array(reply[..<(reply.count - 2)]))
         #expect(try bench.nextAnswer().rcode == .serverFailure)
         #expect(bench.action(Message.query("www.example", .a, edns: 1232)) == .ask, "nothing was kept")
+    }
+
+    // MARK: Settings
+
+    @Test func newSettingsHoldFromTheNextQueryOn() throws {
+        let book = SettingsBook(EngineSettings(blocking: Blocking(ttl: 10)))
+        let bench = Bench(deny: ["ads.example"], book)
+        let blocked = Message.query("ads.example", .a)
+        let kept = Message.query("www.example", .a)
+        #expect(bench.text(try bench.answer(blocked)).contains("ads.example.\t10\tIN\tA\t0.0.0.0"))
+        bench.expectAsk(kept, slot: 0)
+        bench.complete(slot: 0, Message.reply("www.example", .a, records: [.a(ttl: 900, 7)]))
+        _ = try bench.nextAnswer()
+
+        var settings = book.settings
+        settings.blocking = Blocking(mode: .nxdomain, ttl: 99)
+        settings.limits.positive = 30
+        book.publish(settings)
+        let answer = try bench.answer(blocked)
+        #expect(answer.rcode == .nameError)
+        #expect(bench.text(answer).contains("\t99\tIN\tSOA"))
+        #expect(bench.text(try bench.answer(kept)).contains("\t900\tIN\tA"), "what was kept stays")
+        bench.expectAsk(Message.query("new.example", .a), slot: 1)
+        bench.complete(slot: 1, Message.reply("new.example", .a, records: [.a(ttl: 900, 7)]))
+        #expect(bench.text(try bench.nextAnswer()).contains("\t30\tIN\tA"))
+        #expect(bench.engine.cachedAnswers == 2)
+
+        settings.cacheBytes *= 2
+        book.publish(settings)
+        #expect(bench.action(kept) == .ask, "a cache of another size begins empty")
+        #expect(bench.engine.cachedAnswers == 0)
     }
 
     // MARK: Cost

@@ -55,6 +55,15 @@ import Wire
             address6 = "2001:db8::1"
             peer6 = "2001:db8::2"
             mtu = 1400
+            offloads = false
+            include = ["203.0.113.0/24", "2001:db8::1"]
+            exclude = ["203.0.113.7"]
+            exclude_local = false
+            [flows]
+            default = "deny"
+            drop = "silent"
+            capacity = 2000
+            fast_path = false
             [dns]
             upstream = ["198.51.100.1", "[2001:db8::53]:5353"]
             blocking_mode = "custom"
@@ -93,6 +102,14 @@ import Wire
         expected.tunnel.address6 = IPAddress("2001:db8::1")!
         expected.tunnel.peer6 = IPAddress("2001:db8::2")!
         expected.tunnel.mtu = 1400
+        expected.tunnel.offloads = false
+        expected.tunnel.include = [Prefix("203.0.113.0/24")!, Prefix("2001:db8::1/128")!]
+        expected.tunnel.exclude = [Prefix("203.0.113.7")!]
+        expected.tunnel.excludesLocal = false
+        expected.flows.standard = .deny
+        expected.flows.drop = .silent
+        expected.flows.capacity = 2000
+        expected.flows.fastPath = false
         expected.dns.upstream = [
             SocketAddress(IPAddress("198.51.100.1")!, port: 53), SocketAddress(IPAddress("2001:db8::53")!, port: 5353),
         ]
@@ -151,7 +168,7 @@ import Wire
             "dns.blocking_mode = \"zero\"",
             "c.toml:1: dns.blocking_mode: must be \"null\", \"nxdomain\", \"nodata\", \"refused\" or \"custom\", not \"zero\""
         ),
-        ("capture.mode = \"full\"", "c.toml:1: capture.mode: must be \"dns\", not \"full\""),
+        ("capture.mode = \"all\"", "c.toml:1: capture.mode: must be \"dns\" or \"full\", not \"all\""),
         (
             "[dns]\nupstream = [\n  \"192.0.2.1\",\n  \"localhost\" ]",
             "c.toml:2: dns.upstream: each must be an address with or without port, like \"192.0.2.53:53\", not \"localhost\""
@@ -161,12 +178,18 @@ import Wire
             "c.toml:1: dns.upstream: must be an array of strings, each an address with or without port, like \"192.0.2.53:53\", not a string"
         ),
         ("tunnel.address = \"::1\"", "c.toml:1: tunnel.address: must be an IPv4 address, not \"::1\""),
-        ("tunnel.mtu = 1279", "c.toml:1: tunnel.mtu: must be 1280 to 65535, not 1279"),
+        ("tunnel.mtu = 65536", "c.toml:1: tunnel.mtu: must be 0 to 65535, not 65536"),
+        (
+            "tunnel.exclude = [\"192.0.2.0/33\"]",
+            "c.toml:1: tunnel.exclude: each must be an address or a prefix, like \"192.0.2.0/24\" or \"2001:db8::/32\", not \"192.0.2.0/33\""
+        ),
+        ("flows.default = \"drop\"", "c.toml:1: flows.default: must be \"allow\" or \"deny\", not \"drop\""),
         ("capture.mark = 0", "c.toml:1: capture.mark: must be 0x1 to 0xffffffff, not 0"),
         ("capture.links = [\"a/b\"]", "c.toml:1: capture.links: each must be the name of a link, not \"a/b\""),
         ("capture.links = [\"webtun0\"]", "c.toml:1: capture.links: \"webtun0\" is webtun's own device"),
         ("[capture]\nlinks = [\"a\"]\nserve = [\"a\"]", "c.toml:3: capture.serve: \"a\" is in capture.links too"),
         ("[tunnel]\npeer = \"10.1.0.1\"", "c.toml:2: tunnel.peer: must differ from tunnel.address"),
+        ("tunnel.mtu = 1279", "c.toml:1: tunnel.mtu: must be 1280 to 65535, or 0 for that of the links, not 1279"),
         ("dns.blocking_mode = \"custom\"", "c.toml:1: dns.blocking_mode: \"custom\" needs dns.blocking_addresses"),
         ("dns.upstream = [\"10.1.0.1\"]", "c.toml:1: dns.upstream: 10.1.0.1 is webtun's own address"),
         (
@@ -285,6 +308,56 @@ import Wire
                 decoding: (0..<Int.random(in: 0...24, using: &generator)).map { _ in alphabet.randomElement()! },
                 as: UTF8.self)
             _ = TOMLLines(text)
+        }
+    }
+}
+
+/// What a running webtun takes from a changed configuration, and what the documentation says about it.
+@Suite struct ReloadableTests {
+    @Test func takesWhatItCanAndNamesTheRest() {
+        var running = Configuration()
+        var new = Configuration()
+        new.capture.fail = .open
+        new.capture.serve = ["br0"]
+        new.dns.blockingMode = .custom
+        new.dns.blockingAddresses = [IPAddress("192.0.2.1")!, IPAddress("2001:db8::1")!]
+        new.dns.upstream = [
+            SocketAddress("[fe80::1%lo]:5353", defaultPort: 53)!, SocketAddress("192.0.2.9", defaultPort: 53)!,
+        ]
+        new.log.maxAge = 3600
+        new.log.ringBytes = 1 << 20
+        new.tunnel.mtu = 1400
+        let (taken, left) = running.follow(new)
+        #expect(
+            taken == [
+                "capture.fail", "capture.serve", "dns.blocking_mode", "dns.blocking_addresses", "dns.upstream",
+                "log.max_age",
+            ])
+        #expect(left == ["tunnel.mtu", "log.ring_bytes"])
+        new.log.ringBytes = running.log.ringBytes
+        new.tunnel.mtu = running.tunnel.mtu
+        #expect(Configuration.settings.allSatisfy { $0.value(running) == $0.value(new) })
+        #expect(running.follow(new).taken.isEmpty)
+    }
+
+    @Test func everyReloadableKeyIsAKey() {
+        #expect(Configuration.reloadable.isSubset(of: Configuration.settings.map(\.key)))
+    }
+
+    /// One row a key in docs/configuration.md; the last column says when a change takes effect.
+    @Test func theDocumentationSaysWhichIsWhich() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/configuration.md")
+        var found: [String: Bool] = [:]
+        for line in try String(contentsOf: path, encoding: .utf8).split(separator: "\n") where line.hasPrefix("| `") {
+            let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            guard cells.count == 5 else { continue }
+            for key in cells[0].split(separator: ",") {
+                found[key.trimmingCharacters(in: CharacterSet(charactersIn: " `"))] = cells[4].hasPrefix("at once")
+                #expect(["at once", "next start", "first run"].contains { cells[4].hasPrefix($0) }, "\(line)")
+            }
+        }
+        for setting in Configuration.settings {
+            #expect(found[setting.key] == Configuration.reloadable.contains(setting.key), "\(setting.key)")
         }
     }
 }

@@ -90,6 +90,28 @@ import Testing
         }
     }
 
+    /// A resolver on the machine itself asks through webtun, and webtun would have nobody to ask.
+    @Test func onlyAStubAndNobodyBehindIt() async throws {
+        try await withMachine { net, webtun in
+            var webtun = webtun
+            webtun.upstreams = []
+            try net.machine.resolvConf("nameserver 127.0.0.1\nnameserver \(Internet.machineV4)\n")
+            try await refused(
+                net.machine, try webtun.arguments(capture: "link"),
+                says: ["127.0.0.1, 192.0.2.10 in /etc/resolv.conf", "--upstream"])
+            // No server at all may mean that the network comes up later.
+            try net.machine.resolvConf("# nothing yet\n")
+            let daemon = try await webtun.start()
+            #expect(try await webtun.status()["problems"] as? [String] != [])
+            try net.machine.resolvConf("nameserver \(Internet.upstreamV4)\n")
+            let found = try await eventually(within: 4) {
+                try await Probe.ask(net.machine, server: Internet.resolverV4, "late.allowed.example", timeout: 300)
+                    .answer == [Internet.forwardedV4]
+            }
+            #expect(found, "\(daemon.errors)")
+        }
+    }
+
     @Test func aStateDirectoryThatCannotBeUsed() async throws {
         try await withMachine { net, webtun in
             let file = try net.lab.write("", to: "a-file")

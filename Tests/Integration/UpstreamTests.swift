@@ -55,6 +55,40 @@ import Testing
         }
     }
 
+    /// A server that is named by its link-local address has the link behind it, in options as in resolv.conf.
+    @Test(arguments: ["option", "resolv.conf"])
+    func aLinkLocalUpstream(from source: String) async throws {
+        try await Lab.with { lab in
+            let net = try await Internet.open(in: lab)
+            let text = try await net.internet.must(["ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"])
+                .text
+            let address = try #require(
+                text.split(separator: " ").first { $0.hasPrefix("fe80") }?.split(separator: "/").first)
+            let option = source == "option"
+            _ = try await NameServer.start(
+                on: net.internet, name: "local", addresses: ["::"], port: 5353, zones: Internet.zones)
+            // The port is for the option; in resolv.conf there is none.
+            try await net.internet.nft(
+                """
+                table ip6 ports {
+                    chain in {
+                        type nat hook prerouting priority -100
+                        ip6 daddr \(address) udp dport 53 redirect to :5353
+                    }
+                }
+                """)
+            try net.machine.resolvConf("nameserver \(address)%eth0\n")
+            var webtun = try await Webtun.prepare(on: net.machine)
+            webtun.upstreams = option ? ["[\(address)%eth0]:5353"] : []
+            _ = try await webtun.start()
+            let reply = try await Probe.ask(net.machine, server: Internet.resolverV4, "local.allowed.example")
+            #expect(reply.answer == [Internet.forwardedV4], "\(reply)")
+            let upstreams = try await webtun.status()["upstreams"] as? [String]
+            #expect(upstreams == ["[\(address)%eth0]:\(option ? 5353 : 53)"])
+            #expect(try await webtun(["run", "--upstream", "fe80::1%nolink0"]).errors.contains("fe80::1%nolink0"))
+        }
+    }
+
     @Test(arguments: ["link", "route"])
     func theServersOfResolvConfAreUsedWhenNoneAreNamed(capture: String) async throws {
         try await World.with(

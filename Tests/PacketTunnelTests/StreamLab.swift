@@ -219,7 +219,7 @@ final class StreamLab: Sendable {
                 outcome = redirect.fromListener(&bytes, packet, partialChecksum: partial, now: now)
             } else if packet.kind == .tcp, packet.destinationPort == 53 {
                 outcome = redirect.toListener(&bytes, packet, partialChecksum: partial, now: now)
-            } else if case .reply(let byteCount) = filter.decide(&bytes, packet) {
+            } else if case .reply(let byteCount) = filter.decide(&bytes, packet, .init(now: 1, client: packet.source)) {
                 outcome = .reset(byteCount: byteCount)
             }
             local.allocations += UInt(allocations_of_this_thread() - before)

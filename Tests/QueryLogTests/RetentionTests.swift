@@ -30,6 +30,28 @@ import Wire
         try store.connection.integer(sql) ?? -1
     }
 
+    @Test func aRunningWriterTakesOtherLimits() throws {
+        let ring = try QueryRing(capacity: 1 << 20)
+        var options = QueryLogWriter.Options()
+        options.interval = 20
+        let writer = try QueryLogWriter(path: scratch.database, rings: [ring], labels: testLabels, options: options)
+        let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
+        for number in 0..<20 {
+            ring.push(
+                row(time: now - Int64(number) * 3_600_000_000), qname: Name("n.example")!.bytes, answer: RawSpan())
+        }
+        #expect(writer.flush())
+        func rows() throws -> Int64 {
+            try Connection(scratch.database, .readOnly).integer("SELECT count(*) FROM query_log") ?? -1
+        }
+        #expect(try rows() == 20)
+        writer.setLimits(QueryLogLimits(maximumAge: 9 * 3_600_000_000 + 60_000_000, maximumBytes: nil))
+        let end = Date(timeIntervalSinceNow: 5)
+        while try rows() != 10, Date() < end { usleep(10_000) }
+        #expect(try rows() == 10)
+        writer.stop()
+    }
+
     @Test func removesWhatIsTooOldAndWhatOnlyThatUsed() throws {
         let store = try filled(40_000)
         let limits = QueryLogLimits(maximumAge: 10_000_000_000, maximumBytes: nil)

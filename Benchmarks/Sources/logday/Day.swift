@@ -147,7 +147,8 @@ struct Day {
         let key = UInt64(index) << 16 | UInt64(row.qtype)
         row.cached = freshUntil[key] ?? 0 > time
         if !row.cached { freshUntil[key] = time + Int64(host.ttl) * 1_000_000 }
-        row.latency = row.cached ? Int32(12 + random.below(30)) : Int32(4000 + random.below(8000) * (1 + random.below(8)))
+        row.latency =
+            row.cached ? Int32(12 + random.below(30)) : Int32(4000 + random.below(8000) * (1 + random.below(8)))
         guard host.exists else {
             row.rcode = 3
             return
@@ -180,7 +181,9 @@ struct Day {
         return hosts.count - 1
     }
 
-    private mutating func domain() -> String { label(5 + random.below(8)) + ["com", "net", "org", "io", "example"][random.below(5)].dotted }
+    private mutating func domain() -> String {
+        label(5 + random.below(8)) + ["com", "net", "org", "io", "example"][random.below(5)].dotted
+    }
 
     private mutating func label(_ length: Int) -> String {
         let consonants = Array("bcdfghklmnprstvwz")

@@ -167,6 +167,8 @@ func rate(seconds: Int) throws {
     let cost = (processorTime() - before) / Double(seconds)
     writer.stop()
     show("pushed in \(seconds) s", "\(pushed)")
-    show("written, folded, lost", "\(writer.status.writtenRows), \(writer.status.foldedRows), \(writer.status.droppedRows)")
+    show(
+        "written, folded, lost",
+        "\(writer.status.writtenRows), \(writer.status.foldedRows), \(writer.status.droppedRows)")
     show("of a core, making the queries included", String(format: "%.1f %%", cost * 100))
 }

@@ -13,6 +13,10 @@ enum PacketTarget {
             listener6: SocketAddress(IPAddress(high: 0xfd77_6562_7475_6e00, low: 1), port: 53535), peer6: peers.1,
             capacity: 4)
         var flows = FlowEngine(peer4: peers.0, peer6: peers.1)
+        var settings = FlowSettings(mode: .judge, peer4: peers.0, peer6: peers.1)
+        settings.capacity = 4
+        settings.names = 8
+        var judge = FlowEngine(settings: settings, policy: FuzzPolicy.snapshot)
         var now: UInt64 = 1
         var at = 0
         while at + 3 <= input.count {
@@ -21,6 +25,7 @@ enum PacketTarget {
             var packet = Array(input[at + 3..<at + 3 + count])
             at += 3 + count
             now += UInt64(options >> 1) * 1_000_000_000
+            if options & 1 != 0 { FlowTarget.judge(packet, now, &judge) }
             pass(&packet, options & 1 != 0, now, &redirect, &flows)
             redirect.expire(now: now)
         }
@@ -59,7 +64,7 @@ enum PacketTarget {
             }
             return
         }
-        switch flows.decide(&room, packet) {
+        switch flows.decide(&room, packet, .init(now: now, client: packet.source)) {
         case .forward: promise(bytes == before && packet.kind != .malformed && packet.kind != .fragment, "forward")
         case .reply(let byteCount):
             let after = Packet.parse(bytes.span.bytes)
@@ -67,11 +72,12 @@ enum PacketTarget {
             promise(after.destination == packet.source && after.source == packet.destination, "reply to")
             promise(!wasSound || isSound(bytes, after), "checksum of reply")
         case .drop: promise(bytes == before, "drop")
+        case .allow, .reject, .cut, .identify: promise(false, "a verdict without policy")
         }
     }
 
     /// Whether all checksums of a packet of a known kind are right.
-    private static func isSound(_ bytes: [UInt8], _ packet: Packet) -> Bool {
+    static func isSound(_ bytes: [UInt8], _ packet: Packet) -> Bool {
         guard packet.kind == .tcp || packet.kind == .udp || packet.kind == .icmp else { return false }
         let span = bytes.span.bytes
         if !packet.isIPv6, Checksum.fold(Checksum.sum(span.part(0, packet.transport))) != 0xffff { return false }

@@ -53,6 +53,7 @@ final class FlowRuleSet: Sendable {
         var namePlace: Int32
         var nameCount: Int32
         var isExact: Bool
+        var labels: UInt8
         var allow: Bool
         var rule: Int32
     }
@@ -102,7 +103,7 @@ final class FlowRuleSet: Sendable {
             family: conditions.remote.map { $0.address.isIPv6 ? 6 : 4 } ?? 0, hasPorts: conditions.ports != nil,
             firstPort: conditions.ports?.lowerBound ?? 0, lastPort: conditions.ports?.upperBound ?? .max,
             proto: conditions.proto.map { Int16($0) } ?? -1, namePlace: Int32(namePlace), nameCount: Int32(nameCount),
-            isExact: conditions.isExact, allow: rule.action == .allow, rule: rule.id)
+            isExact: conditions.isExact, labels: UInt8(labels(conditions)), allow: rule.action == .allow, rule: rule.id)
     }
 
     /// The order of precedence: what says more comes first, by program and user, name, address, port, protocol; of equals
@@ -113,11 +114,15 @@ final class FlowRuleSet: Sendable {
         return left.id < right.id
     }
 
+    /// Of the name.
+    private static func labels(_ conditions: FlowConditions) -> Int {
+        conditions.name.map { $0.utf8.count { $0 == NameBytes.dot } + 1 } ?? 0
+    }
+
     private static func precedence(_ rule: FlowRule) -> [Int] {
         let conditions = rule.conditions
-        let labels = conditions.name.map { $0.utf8.count { $0 == NameBytes.dot } + 1 } ?? 0
         return [
-            OwnerCondition(conditions.owner).rank, labels * 2 + (conditions.isExact ? 1 : 0),
+            OwnerCondition(conditions.owner).rank, labels(conditions) * 2 + (conditions.isExact ? 1 : 0),
             conditions.remote.map { $0.length + 1 } ?? 0, conditions.ports.map { 65_537 - $0.count } ?? 0,
             conditions.proto == nil ? 0 : 1, rule.action == .allow ? 1 : 0,
         ]
@@ -159,6 +164,18 @@ final class FlowRuleSet: Sendable {
                     guard covers(entry, name) else { continue }
                 }
                 return FlowVerdict(action: entry.allow ? .allow : .drop, reason: .flow, list: 0, rule: entry.rule)
+            }
+            return nil
+        }
+
+        /// The first rule that speaks of a query's name and owner; nil for none.
+        func match(query name: RawSpan, _ owner: Owner) -> Verdict? {
+            for index in 0..<count {
+                let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
+                guard entry.owner.holds(owner), entry.nameCount == 0 || covers(entry, name) else { continue }
+                return Verdict(
+                    action: entry.allow ? .allow : .block, match: entry.isExact ? .exact : .suffix, list: 0,
+                    rule: entry.rule, labels: entry.labels)
             }
             return nil
         }

@@ -25,18 +25,26 @@ public struct FlowVerdict: Sendable, Equatable {
 
     public var action: Action
     public var reason: Reason
-    /// The list's id in `blocklist.db`; 0 for the user's rules and the bypass protection, -1 when nothing matched.
+    /// The list's id in `blocklist.db`; 0 for the user's rules, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
     /// The line in the list (from 1), the id of the rule in table `rule` (reason `rule`) or `flow` (reason `flow`), or the
-    /// line of the resolver data (reason `bypass`; 0 for a port); -1 when nothing matched.
+    /// line of the resolver data (reason `bypass`); -1 when nothing matched.
     public var rule: Int32
+    /// How a rule or list of names matched the flow's name; none when something else decided.
+    public var match: Verdict.Match
+    /// How many labels the matched name has: it is a suffix of the flow's name. 0 for a regex and for none.
+    public var labels: UInt8
 
     @inlinable
-    public init(action: Action, reason: Reason, list: Int32, rule: Int32) {
+    public init(
+        action: Action, reason: Reason, list: Int32, rule: Int32, match: Verdict.Match = .none, labels: UInt8 = 0
+    ) {
         self.action = action
         self.reason = reason
         self.list = list
         self.rule = rule
+        self.match = match
+        self.labels = labels
     }
 
     /// Nothing matched: the configured default decides.

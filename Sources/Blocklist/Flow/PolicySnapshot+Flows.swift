@@ -4,7 +4,8 @@ public import Wire
 extension PolicySnapshot {
     /// What the policy says of a flow. Does not allocate, count references or lock; any thread.
     ///
-    /// The user's flow rules come first, then what the policy says of the flow's name.
+    /// In this order: the user's flow rules, the user's rules on names, allow lists of names and addresses, deny lists of
+    /// addresses, deny lists of names, the bypass protection.
     ///
     /// - Parameters:
     ///   - remote: where the flow goes.
@@ -13,18 +14,57 @@ extension PolicySnapshot {
     ///   - name: what the flow calls its remote: wire form (RFC 1035 section 3.1) in lower case with the root's byte; empty
     ///     when it has no name.
     ///   - owner: who began the flow; rules for programs and users pass over an owner that is not known.
-    ///   - isNameFinal: no better name will come. Before, `name` decides nothing: where a name would matter, the verdict
-    ///     is `peek`.
+    ///   - isNameFinal: no better name will come. Before, `name` may be another's at the same address, so it cuts nothing:
+    ///     where a name would matter, the verdict is `peek`. A forbidden address is cut at once, unless `name` is allowed.
     public func flowVerdict(
         remote: IPAddress, port: UInt16, proto: UInt8, name: RawSpan, owner: Owner, isNameFinal: Bool
     ) -> FlowVerdict {
-        if let verdict = flows.match(remote, port, proto, isNameFinal ? name : nil, owner) { return verdict }
-        if !isNameFinal { return judgesNames ? .peek : .none }
-        guard name.byteCount > 1 else { return .none }
-        let verdict = verdict(for: name)
-        guard verdict.action != .forward else { return .none }
-        return FlowVerdict(
-            action: verdict.action == .block ? .drop : .allow, reason: verdict.list == 0 ? .rule : .list,
-            list: verdict.list, rule: verdict.rule)
+        if isNameFinal { return decide(remote, port, proto, name, owner).verdict }
+        if let verdict = flows.match(remote, port, proto, nil, owner), verdict.action != .peek { return verdict }
+        let (verdict, isOfAddress) = decide(remote, port, proto, name, owner)
+        if verdict.action == .drop && isOfAddress { return verdict }
+        return judgesNames || flows.needsName ? .peek : verdict
+    }
+
+    /// The verdict on a flow of this name, and whether a list of addresses or the bypass protection's addresses and ports
+    /// gave it.
+    private func decide(
+        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ owner: Owner
+    ) -> (verdict: FlowVerdict, isOfAddress: Bool) {
+        if let verdict = flows.match(remote, port, proto, name, owner) { return (verdict, false) }
+        let named = name.byteCount > 1 ? verdict(for: name, owner: owner) : .forward
+        if named.action != .forward, named.list == 0 || named.action == .allow { return (FlowVerdict(named), false) }
+        if let hit = lists.longestPrefix(remote, isAllowed: true) {
+            return (FlowVerdict(action: .allow, reason: .list, list: hit.list, rule: hit.line), true)
+        }
+        if let hit = lists.longestPrefix(remote, isAllowed: false) {
+            return (FlowVerdict(action: .drop, reason: .list, list: hit.list, rule: hit.line), true)
+        }
+        if named.action != .forward { return (FlowVerdict(named), false) }
+        if let line = bypass.line(remote, port, proto) {
+            return (FlowVerdict(action: .drop, reason: .bypass, list: Verdict.bypass, rule: line), true)
+        }
+        return (.none, false)
+    }
+
+    /// Whether flows to a name are cut although its DNS may be answered, or its DNS is blocked: what lets an application hide
+    /// the name of a flow, or go there without asking for the address, must then not be told.
+    ///
+    /// - Parameter name: wire form in lower case, with the root's byte.
+    public func hides(_ name: RawSpan) -> Bool {
+        isBypassProtected && (verdict(for: name).action == .block || flows.denies(name))
+    }
+
+    /// Whether the bypass protection is in force.
+    public var isBypassProtected: Bool { !bypass.ports.isEmpty || bypass.image.view.names > 0 || bypass.prefixes.count > 0 }
+}
+
+extension FlowVerdict {
+    /// The verdict on a flow's name.
+    fileprivate init(_ verdict: Verdict) {
+        self.init(
+            action: verdict.action == .block ? .drop : .allow,
+            reason: verdict.list == 0 ? .rule : verdict.list == Verdict.bypass ? .bypass : .list, list: verdict.list,
+            rule: verdict.rule, match: verdict.match, labels: verdict.labels)
     }
 }

@@ -16,8 +16,11 @@ public struct EntryKind: OptionSet, Sendable, Hashable {
     /// Comes before every entry without it, those of allow lists too.
     public static let important = EntryKind(rawValue: 8)
 
+    /// An address or prefix, not a name.
+    public static let address = EntryKind(rawValue: 16)
+
     /// Kinds there can be.
-    static let count: UInt8 = 16
+    static let count: UInt8 = 32
 
     /// Among entries of one name the lowest wins: important ones first, allow before deny, suffix (which says more)
     /// before the others.

@@ -38,6 +38,8 @@ struct IndexBuilder: ~Copyable {
     private var records: [Record] = []
     private var depths: (low: UInt64, high: UInt64) = (0, 0)
     private let namesPerLine: Int
+    private var allowed = PrefixTableBuilder()
+    private var denied = PrefixTableBuilder()
 
     /// - Parameters:
     ///   - classes: in the order in which lists are preferred.
@@ -69,6 +71,22 @@ struct IndexBuilder: ~Copyable {
             throw .badEntry(classes[index].list, Int32(clamping: line), "not a name that an import stores")
         }
         records.append(Record(hash: hash, place: UInt32(place), source: UInt32(bases[index] + line)))
+    }
+
+    /// Adds an address or prefix, as text in the form that imports store.
+    ///
+    /// - Throws: `BlocklistError.badEntry` for anything else.
+    mutating func addAddress(_ text: UnsafeRawBufferPointer, class index: Int, line: Int) throws(BlocklistError) {
+        let token = unsafe Span<UInt8>(_unsafeElements: text.assumingMemoryBound(to: UInt8.self))
+        guard line <= classes[index].lines, case .success(let prefix) = AddressParser.prefix(token) else {
+            throw .badEntry(classes[index].list, Int32(clamping: line), "not an address that an import stores")
+        }
+        let source = UInt32(bases[index] + line)
+        if classes[index].kind.contains(.allow) {
+            allowed.add(prefix, source: source)
+        } else {
+            denied.add(prefix, source: source)
+        }
     }
 
     /// The hash of a name in the arena, whose depth it notes; nil when the text is not a name.
@@ -116,7 +134,19 @@ struct IndexBuilder: ~Copyable {
         header.linesAt = UInt64(sink.written)
         try sink.append(lines)
         try writeSources(into: &sink, &header)
+        try sink.align(64)
+        header.allowedPrefixesAt = UInt64(sink.written)
+        try sink.append(IndexBuilder.take(&allowed).finish())
+        header.deniedPrefixesAt = UInt64(sink.written)
+        try sink.append(IndexBuilder.take(&denied).finish())
         return try sink.finish(header)
+    }
+
+    /// Takes a table's prefixes out, so that sorting does not copy them.
+    private static func take(_ table: inout PrefixTableBuilder) -> PrefixTableBuilder {
+        let taken = table
+        table = PrefixTableBuilder()
+        return taken
     }
 
     /// A symbol table for a sample of the names, spread over all of them.

@@ -9,10 +9,11 @@
 ///   names     for each line: one length a name, then the compressed names
 ///   lines     64 bytes each: first ordinal u32, offset in names u32, ends of four runs u8 × 4, 52 fingerprints
 ///   sources   for each name, packed: class base + line number in its list
+///   prefixes  two tables (`PrefixLayout`), of the allow lists and of the deny lists, with the same sources
 /// ```
 struct IndexHeader: Equatable {
     static let magic: UInt64 = 0x7865_646E_6962_7477  // "wtbindex"
-    static let version: UInt64 = 1
+    static let version: UInt64 = 2
     static let size = 256
 
     /// The database's random identity.
@@ -45,11 +46,14 @@ struct IndexHeader: Equatable {
     /// The bits of a hash that count: all of them, but in tests that want collisions.
     var hashMask: UInt64 = .max
 
+    var allowedPrefixesAt: UInt64 = 0
+    var deniedPrefixesAt: UInt64 = 0
+
     private var words: [UInt64] {
         [
             IndexHeader.magic, IndexHeader.version, identity, generation, seed, names, entries, lines, symbolsAt,
             classesAt, classes, titlesAt, titlesSize, namesAt, namesSize, linesAt, sourcesAt, sourceBits, depthsLow,
-            depthsHigh, fileSize, bodyChecksum, hashMask,
+            depthsHigh, fileSize, bodyChecksum, hashMask, allowedPrefixesAt, deniedPrefixesAt,
         ]
     }
 
@@ -94,6 +98,8 @@ struct IndexHeader: Equatable {
         fileSize = words[20]
         bodyChecksum = words[21]
         hashMask = words[22]
+        allowedPrefixesAt = words[23]
+        deniedPrefixesAt = words[24]
     }
 
     init() {}

@@ -1,3 +1,5 @@
+import Wire
+
 /// The sections of a compiled index, borrowed from the `IndexImage` that owns their memory.
 ///
 /// Looking up costs one cache line a suffix: a line of 64 bytes holds the fingerprints of about 32 names, and only a
@@ -31,6 +33,8 @@ struct IndexView: @unchecked Sendable {
     private let sourceBits: UInt64
     private let classes: UnsafeRawPointer
     private let classCount: Int
+    private let allowedPrefixes: PrefixTable
+    private let deniedPrefixes: PrefixTable
 
     /// - Parameter base: the first byte of an index whose checksum is right.
     init(_ header: IndexHeader, _ base: UnsafeRawPointer) {
@@ -47,6 +51,8 @@ struct IndexView: @unchecked Sendable {
         sourceBits = header.sourceBits
         unsafe classes = base + Int(header.classesAt)
         classCount = Int(header.classes)
+        unsafe allowedPrefixes = PrefixTable(base + Int(header.allowedPrefixesAt))
+        unsafe deniedPrefixes = PrefixTable(base + Int(header.deniedPrefixesAt))
     }
 
     /// Whether any name of this many labels (1 to 127) is listed.
@@ -133,7 +139,20 @@ struct IndexView: @unchecked Sendable {
     private func hit(_ ordinal: Int, _ whole: Bool) -> Hit? {
         let bit = UInt64(ordinal) * sourceBits
         let word = unsafe (sources + Int(bit >> 3)).loadUnaligned(as: UInt64.self)
-        let source = word >> (bit & 7) & (1 << sourceBits - 1)
+        let hit = origin(word >> (bit & 7) & (1 << sourceBits - 1))
+        return hit.kind.contains(whole ? .below : .exact) ? nil : hit
+    }
+
+    /// Different prefixes of the lists.
+    var prefixes: Int { allowedPrefixes.count + deniedPrefixes.count }
+
+    /// The longest prefix that holds an address, of the allow lists or of the deny lists.
+    func longestPrefix(_ address: IPAddress, isAllowed: Bool) -> Hit? {
+        (isAllowed ? allowedPrefixes : deniedPrefixes).longest(address).map { origin(UInt64($0.source)) }
+    }
+
+    /// The class and line that a source number stands for.
+    private func origin(_ source: UInt64) -> Hit {
         var low = 0
         var high = classCount
         while high - low > 1 {
@@ -147,7 +166,6 @@ struct IndexView: @unchecked Sendable {
         let record = unsafe classes + low * 24
         let kind = unsafe EntryKind(
             rawValue: UInt8(truncatingIfNeeded: record.load(fromByteOffset: 12, as: UInt32.self)))
-        if kind.contains(whole ? .below : .exact) { return nil }
         let line = unsafe source - record.load(as: UInt64.self)
         let list = unsafe record.load(fromByteOffset: 8, as: Int32.self)
         return Hit(list: list, line: Int32(truncatingIfNeeded: line), kind: kind)

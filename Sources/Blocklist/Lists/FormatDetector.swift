@@ -20,7 +20,8 @@ enum FormatDetector {
             var words = Words(line)
             guard let first = words.next(), !comment(line[first.lowerBound]) else { continue }
             lines += 1
-            if let format = typicalFormat(line, first, isMore: words.next() != nil) {
+            let isMore = words.next().map { line[$0.lowerBound] != UInt8(ascii: ";") } ?? false
+            if let format = typicalFormat(line, first, isMore: isMore) {
                 typical[format, default: 0] += 1
             }
         }
@@ -37,7 +38,15 @@ enum FormatDetector {
         if token.starts("||") || token.starts("@@") || token.starts("|http") { return .adblock }
         if token.starts("address=/") || token.starts("server=/") || token.starts("local=/") { return .dnsmasq }
         if token.starts("local-zone:") || token.starts("local-data:") { return .unbound }
-        return isMore && HostsParser.address(token) != .none ? .hosts : nil
+        if isMore { return HostsParser.address(token) != .none ? .hosts : nil }
+        return isAddress(token) ? .ip : nil
+    }
+
+    /// Whether a word is an address or a prefix, what follows a `;` aside.
+    private static func isAddress(_ word: Span<UInt8>) -> Bool {
+        let end = word.indices.first { word[$0] == UInt8(ascii: ";") } ?? word.count
+        guard case .success = AddressParser.prefix(word.extracting(first: end)) else { return false }
+        return true
     }
 
     /// Refuses what is no text, and web pages, whatever the format asked for.

@@ -2,6 +2,8 @@
 public enum ListFormat: String, Sendable, CaseIterable {
     case hosts
     case domains
+    /// Addresses and prefixes, for flows.
+    case ip
     case adblock
     case dnsmasq
     case unbound
@@ -11,6 +13,8 @@ public enum ListFormat: String, Sendable, CaseIterable {
 protocol LineSink: ~Copyable {
     /// A name of the line.
     mutating func entry(_ name: borrowing NameText, _ options: EntryKind)
+    /// An address or prefix of the line.
+    mutating func address(_ prefix: IPPrefix)
     /// A name that stands in every hosts file and is no rule, such as `localhost`.
     mutating func skip()
     /// The line, or one name of it, cannot be taken.
@@ -38,6 +42,9 @@ enum LineProblem: Error, Equatable, CustomStringConvertible {
     case pattern
     case realAddress
     case severalNames
+    case severalAddresses
+    case noPrefix(String)
+    case everyAddress
     case nul
     case notUTF8
     case tooLong
@@ -57,6 +64,9 @@ enum LineProblem: Error, Equatable, CustomStringConvertible {
         case .pattern: "a pattern, not a name; patterns in lists are not supported"
         case .realAddress: "a real address: only names with 0.0.0.0, ::, 127.0.0.1 or ::1 are blocked"
         case .severalNames: "more than one word on the line"
+        case .severalAddresses: "more than an address on the line"
+        case .noPrefix(let reason): reason
+        case .everyAddress: "stands for every address; 'webtun flow' makes such rules"
         case .nul: "a NUL byte"
         case .notUTF8: "not valid UTF-8"
         case .tooLong: "longer than \(LineReader.longest) bytes"

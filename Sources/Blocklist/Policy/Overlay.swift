@@ -1,3 +1,5 @@
+import GRDB
+
 /// The user's rules, ready for lookups: names in a small index of the same make as the lists', and regular expressions.
 /// Immutable; made anew for every change of a rule, which takes milliseconds.
 final class Overlay: Sendable {
@@ -5,10 +7,31 @@ final class Overlay: Sendable {
     let version: UInt64
     let image: IndexImage
     let patterns: PatternSet
+    /// The rules for programs and users: on names, and expressions.
+    let ownerNames: FlowRuleSet
+    let ownerPatterns: PatternSet
     let flows: FlowRuleSet
+    let bypass: BypassSet
+
+    /// What `blocklist.db` has for it.
+    struct Inputs {
+        var rules: [UserRule]
+        var flows: [FlowRule]
+        var bypass: [ResolverEntry]
+
+        init(_ db: Database) throws {
+            rules = try BlocklistStore.rules(db)
+            flows = try BlocklistStore.flowRules(db)
+            bypass = try BlocklistStore.resolversInForce(db)
+        }
+    }
+
+    convenience init(_ inputs: Inputs, version: UInt64, seed: UInt64) throws {
+        try self.init(inputs.rules, flows: inputs.flows, bypass: inputs.bypass, version: version, seed: seed)
+    }
 
     /// - Parameter seed: that of the index it is consulted with, so that a name is hashed once for both.
-    init(_ rules: [UserRule], flows: [FlowRule] = [], version: UInt64, seed: UInt64) throws {
+    init(_ rules: [UserRule], flows: [FlowRule] = [], bypass: [ResolverEntry] = [], version: UInt64, seed: UInt64) throws {
         self.flows = FlowRuleSet(flows)
         self.version = version
         let highest = rules.map { Int($0.id) }.max() ?? 0
@@ -17,14 +40,23 @@ final class Overlay: Sendable {
         }
         var builder = try IndexBuilder(.init(seed: seed), classes, expected: rules.count)
         var patterns = PatternSet.Builder()
+        var ownerPatterns = PatternSet.Builder()
+        ownerNames = FlowRuleSet(rules.compactMap(FlowRule.init(onName:)))
+        self.bypass = try BypassSet(bypass, seed: seed)
         for rule in rules {
             if rule.match == .regex {
                 // A pattern that some other program wrote into the database may be wrong: it is left out.
                 if let pattern = try? Pattern(rule.name) {
-                    patterns.add(pattern, allow: rule.action == .allow, rule: rule.id)
+                    let owner = OwnerCondition(rule.owner)
+                    if owner.isEmpty {
+                        patterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                    } else {
+                        ownerPatterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                    }
                 }
                 continue
             }
+            guard rule.owner.isEmpty else { continue }
             let kind: EntryKind =
                 (rule.action == .allow ? EntryKind.allow : []).union(rule.match == .exact ? .exact : [])
             guard let name = try? DomainName(rule.name).text else { continue }
@@ -35,5 +67,21 @@ final class Overlay: Sendable {
         }
         image = try IndexImage(bytes: builder.build(into: IndexSink()))
         self.patterns = patterns.finish()
+        self.ownerPatterns = ownerPatterns.finish()
+    }
+}
+
+extension FlowRule {
+    /// A rule on names for a program or a user, as a rule on flows that has no other conditions; nil for other rules.
+    fileprivate init?(onName rule: UserRule) {
+        guard !rule.owner.isEmpty, rule.match != .regex else { return nil }
+        var conditions = FlowConditions()
+        conditions.owner = rule.owner
+        if rule.name != UserRule.everyName {
+            guard let name = try? DomainName(rule.name).text else { return nil }
+            conditions.name = name
+            conditions.isExact = rule.match == .exact
+        }
+        self.init(id: rule.id, action: rule.action, conditions: conditions, comment: "", added: rule.added)
     }
 }

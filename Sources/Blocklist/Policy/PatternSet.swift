@@ -1,3 +1,5 @@
+import Kernel
+
 /// The compiled patterns of all regex rules in one block of memory, the allowing ones first.
 @safe
 final class PatternSet: Sendable {
@@ -6,6 +8,8 @@ final class PatternSet: Sendable {
         var start: UInt16
         var allow: Bool
         var rule: Int32
+        /// Whose queries it speaks of.
+        var owner: OwnerCondition
         /// Columns of the table: byte classes and the end of the name.
         var width: Int
         /// Where its 256 byte classes are, in bytes; its table follows.
@@ -13,10 +17,10 @@ final class PatternSet: Sendable {
     }
 
     struct Builder {
-        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32)] = []
+        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)] = []
 
-        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32) {
-            patterns.append((pattern, allow, rule))
+        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition) {
+            patterns.append((pattern, allow, rule, owner))
         }
 
         func finish() -> PatternSet {
@@ -27,14 +31,14 @@ final class PatternSet: Sendable {
     let view: View
     private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
 
-    private init(_ patterns: [(pattern: Pattern, allow: Bool, rule: Int32)]) {
+    private init(_ patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)]) {
         let entries = MemoryLayout<Entry>.stride * patterns.count
         let size = patterns.reduce(entries) { $0 + 256 + $1.pattern.table.count * 2 }
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(1, size), alignment: 16)
         var place = entries
         for (index, item) in patterns.enumerated() {
             let entry = Entry(
-                start: item.pattern.start, allow: item.allow, rule: item.rule, width: item.pattern.classCount + 1,
+                start: item.pattern.start, allow: item.allow, rule: item.rule, owner: item.owner, width: item.pattern.classCount + 1,
                 place: place)
             unsafe (memory + index * MemoryLayout<Entry>.stride).storeBytes(of: entry, as: Entry.self)
             unsafe item.pattern.classes.withUnsafeBytes {
@@ -67,9 +71,10 @@ final class PatternSet: Sendable {
         }
 
         /// The first pattern that matches a text. Linear in its length times the patterns; does not allocate.
-        func match(_ text: UnsafeRawPointer, _ length: Int) -> Verdict? {
+        func match(_ text: UnsafeRawPointer, _ length: Int, _ owner: Owner) -> Verdict? {
             for index in 0..<count {
                 let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
+                guard entry.owner.isEmpty || entry.owner.holds(owner) else { continue }
                 let classes = unsafe memory + entry.place
                 let table = unsafe classes + 256
                 var state = entry.start

@@ -34,8 +34,8 @@ public final class PolicyFollower {
         let version = try store.dataVersion()
         let mark = FileMark(store.indexPath)
         if version == dataVersion && mark == file && staleSince == nil { return nil }
-        let (counters, rules, flows) = try store.read { db in
-            (try BlocklistStore.counters(db), try BlocklistStore.rules(db), try BlocklistStore.flowRules(db))
+        let (counters, inputs) = try store.read { db in
+            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
         }
         var index = current.index
         if mark != file || counters.identity != index.header.identity {
@@ -48,7 +48,7 @@ public final class PolicyFollower {
         guard index !== current.index || counters.rules != current.overlay.version else { return nil }
         let overlay =
             counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
-            ? current.overlay : try Overlay(rules, flows: flows, version: counters.rules, seed: index.header.seed)
+            ? current.overlay : try Overlay(inputs, version: counters.rules, seed: index.header.seed)
         current = PolicySnapshot(index: index, overlay: overlay)
         return current
     }

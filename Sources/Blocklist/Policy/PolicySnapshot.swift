@@ -1,13 +1,18 @@
 import GRDB
+public import Kernel
 
 /// The policy at one moment: the compiled index of the lists and the user's rules. Immutable: it is swapped whole.
 public final class PolicySnapshot: Sendable {
     let index: IndexImage
     let overlay: Overlay
-    private let lists: IndexView
+    let lists: IndexView
     private let rules: IndexView
     private let patterns: PatternSet.View
     let flows: FlowRuleSet.View
+    let bypass: BypassSet
+    private let ownerNames: FlowRuleSet.View
+    private let ownerPatterns: PatternSet.View
+    private let bypassNames: IndexView
     private let titles: [Int32: String]
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
@@ -20,13 +25,13 @@ public final class PolicySnapshot: Sendable {
 
     convenience init(store: BlocklistStore) throws {
         let image = try IndexImage(path: store.indexPath)
-        let (counters, rules, flows) = try store.read { db in
-            (try BlocklistStore.counters(db), try BlocklistStore.rules(db), try BlocklistStore.flowRules(db))
+        let (counters, inputs) = try store.read { db in
+            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
         }
         guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
-        let overlay = try Overlay(rules, flows: flows, version: counters.rules, seed: image.header.seed)
+        let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)
         self.init(index: image, overlay: overlay)
     }
 
@@ -37,34 +42,55 @@ public final class PolicySnapshot: Sendable {
         rules = overlay.image.view
         patterns = overlay.patterns.view
         flows = overlay.flows.view
+        bypass = overlay.bypass
+        ownerNames = overlay.ownerNames.view
+        ownerPatterns = overlay.ownerPatterns.view
+        bypassNames = overlay.bypass.image.view
         titles = index.titles
     }
 
     /// Listed names in force: those of the lists, each counted once.
     public var names: Int { lists.names }
 
+    /// Addresses and prefixes of the lists in force, each counted once for allow lists and for deny lists.
+    public var prefixes: Int { lists.prefixes }
+
     /// Whether a name can matter: there are rules or lists of names.
-    var judgesNames: Bool { lists.names > 0 || rules.names > 0 || patterns.count > 0 }
+    var judgesNames: Bool {
+        lists.names + rules.names + bypassNames.names + patterns.count + ownerNames.count + ownerPatterns.count > 0
+    }
+
+    /// Whether the verdict on a query can depend on who asks.
+    public var needsQueryOwner: Bool { ownerNames.count + ownerPatterns.count > 0 }
+
+    /// Whether the verdict on a flow can depend on who began it.
+    public var needsFlowOwner: Bool { flows.needsOwner || needsQueryOwner }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
 
     /// A list's name, of a list in force. Not for the hot path.
     public func listName(_ id: Int32) -> String? {
-        titles[id]
+        id == Verdict.bypass ? "bypass protection" : titles[id]
     }
 
     /// What the policy says of a name. Does not allocate, count references or lock; any thread.
     ///
-    /// User rules come first: among names the longest match wins, at the same length allow wins; then regular
-    /// expressions, allowing ones first. Then the lists: the longest match of an important entry that allows, else of one
-    /// that denies, then the same of entries that are not important.
+    /// Rules for programs and users come first, then those for everybody: among names the longest match wins, at the same
+    /// length allow wins; then regular expressions, allowing ones first. Then the lists: the longest match of an important
+    /// entry that allows, else of one that denies, then the same of entries that are not important. Then the bypass
+    /// protection.
     ///
-    /// - Parameter name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches
-    ///   nothing.
-    public func verdict(for name: RawSpan) -> Verdict {
+    /// - Parameters:
+    ///   - name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches nothing.
+    ///   - owner: who asks; matters only while `needsQueryOwner`. One that is not known fits no rule for a program or user.
+    public func verdict(for name: RawSpan, owner: Owner = .unknown) -> Verdict {
         unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
             guard let query = unsafe QueryText(name, memory) else { return .forward }
+            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, owner) { return verdict }
+            if ownerPatterns.count > 0, let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, owner) {
+                return verdict
+            }
             return decide(query)
         }
     }
@@ -95,15 +121,24 @@ public final class PolicySnapshot: Sendable {
             {
                 best.user(hit, depth)
             }
+            if bypassNames.lists(depth: depth),
+                let hit = unsafe bypassNames.find(value, query.text(place), query.end - place, whole: index == 0),
+                query.isPlain(from: index)
+            {
+                best.bypass(hit, depth)
+            }
         }
         if let user = best.user { return user }
-        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1) { return verdict }
-        return best.listed
+        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown) {
+            return verdict
+        }
+        return best.listed ?? best.bypass ?? .forward
     }
 
     /// The longest match of each tier so far.
     private struct Best {
         var user: Verdict?
+        var bypass: Verdict?
         private var importantAllow: Verdict?
         private var importantDeny: Verdict?
         private var allow: Verdict?
@@ -123,7 +158,14 @@ public final class PolicySnapshot: Sendable {
         }
 
         /// What the lists say.
-        var listed: Verdict { importantAllow ?? importantDeny ?? allow ?? deny ?? .forward }
+        var listed: Verdict? { importantAllow ?? importantDeny ?? allow ?? deny }
+
+        @inline(__always)
+        mutating func bypass(_ hit: IndexView.Hit, _ depth: Int) {
+            bypass = Verdict(
+                action: .block, match: .suffix, list: Verdict.bypass, rule: hit.line, labels: UInt8(depth),
+                answer: Verdict.Answer(rawValue: UInt8(truncatingIfNeeded: hit.list)) ?? .configured)
+        }
 
         @inline(__always)
         private func verdict(_ hit: IndexView.Hit, _ depth: Int) -> Verdict {

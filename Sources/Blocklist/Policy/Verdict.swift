@@ -15,22 +15,37 @@ public struct Verdict: Sendable, Equatable {
         case regex
     }
 
+    /// How a blocked query is answered.
+    public enum Answer: UInt8, Sendable {
+        /// As the blocking mode says.
+        case configured
+        case nxdomain
+        case nodata
+    }
+
+    /// The list that the bypass protection stands for.
+    public static let bypass: Int32 = -2
+
     public var action: Action
     public var match: Match
-    /// The list's id in `blocklist.db`; 0 for a user rule, -1 when nothing matched.
+    /// The list's id in `blocklist.db`; 0 for a user rule, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
-    /// The user rule's id, or the line number in the list (from 1); -1 when nothing matched.
+    /// The user rule's id, or the line number in the list or the resolver data (from 1); -1 when nothing matched.
     public var rule: Int32
     /// How many labels the matched name has: it is the query name's suffix of that many labels. 0 for a regex.
     public var labels: UInt8
+    public var answer: Answer
 
     @inlinable
-    public init(action: Action, match: Match, list: Int32, rule: Int32, labels: UInt8) {
+    public init(
+        action: Action, match: Match, list: Int32, rule: Int32, labels: UInt8, answer: Answer = .configured
+    ) {
         self.action = action
         self.match = match
         self.list = list
         self.rule = rule
         self.labels = labels
+        self.answer = answer
     }
 
     /// Nothing matched.

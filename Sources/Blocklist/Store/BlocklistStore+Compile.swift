@@ -84,7 +84,11 @@ extension BlocklistStore {
                 guard place >= 0 else {
                     throw .badEntry(list.id, Int32(clamping: id.line), "a kind of entry that the list says it has not")
                 }
-                try unsafe builder.add(name, class: place, line: id.line)
+                if kind.contains(.address) {
+                    try unsafe builder.addAddress(name, class: place, line: id.line)
+                } else {
+                    try unsafe builder.add(name, class: place, line: id.line)
+                }
                 done += 1
                 if done & 0xFFFF == 0 {
                     progress(WorkProgress(phase: .compiling, done: Int64(done), total: Int64(total)))

@@ -1,4 +1,5 @@
 import GRDB
+public import Kernel
 
 /// A verdict in words: what decided about a name, and how that is written.
 public struct Explanation: Sendable, Equatable {
@@ -29,12 +30,18 @@ public struct SearchHit: Sendable, Equatable {
     public var rule: String
     /// Whether the list is enabled; true for user rules.
     public var enabled: Bool
+    /// Whether it is an address or prefix, not a name.
+    public var isAddress = false
 }
 
 extension BlocklistStore {
     /// Says what a policy decides about a name and why.
-    public func explain(_ name: DomainName, in policy: PolicySnapshot) throws -> Explanation {
-        let verdict = unsafe policy.verdict(for: name.wire.span.bytes)
+    ///
+    /// - Parameter owner: who asks.
+    public func explain(
+        _ name: DomainName, owner: Owner = .unknown, in policy: PolicySnapshot
+    ) throws -> Explanation {
+        let verdict = unsafe policy.verdict(for: name.wire.span.bytes, owner: owner)
         var explanation = Explanation(name: name.text, verdict: verdict)
         guard verdict.match != .none else { return explanation }
         if verdict.match != .regex {
@@ -44,6 +51,10 @@ extension BlocklistStore {
             let rule = try rules().first { $0.id == verdict.rule }
             explanation.rule = rule?.name
             explanation.comment = rule?.comment
+        } else if verdict.list == Verdict.bypass {
+            explanation.list = policy.listName(verdict.list)
+            explanation.line = Int(verdict.rule)
+            explanation.rule = try resolver(line: verdict.rule).map { "\($0.kind.rawValue) of \($0.operatorName)" }
         } else {
             explanation.list = policy.listName(verdict.list)
             explanation.line = Int(verdict.rule)
@@ -97,7 +108,8 @@ extension BlocklistStore {
                 return SearchHit(
                     name: row["name"], action: kind.contains(.allow) ? .allow : .deny,
                     match: kind.contains(.exact) ? .exact : .suffix, list: row["list"],
-                    line: EntryID(raw: row["id"]).line, rule: row["rule"], enabled: row["enabled"])
+                    line: EntryID(raw: row["id"]).line, rule: row["rule"], enabled: row["enabled"],
+                    isAddress: kind.contains(.address))
             }
             var total = hits.count
             if total == limit {

@@ -136,6 +136,9 @@ extension BlocklistStore {
             if let format = ListFormat(rawValue: list.format) { return format }
             return try FormatDetector.detect(head, path: list.source)
         }
+        if format == .ip && list.exact {
+            throw BlocklistError.listRefused(list.source, "addresses; 'exact' is for names")
+        }
         let (report, affixes, kinds) =
             switch format {
             case .hosts: try copy(db, list, format, &reader, HostsParser(), progress)
@@ -143,13 +146,14 @@ extension BlocklistStore {
             case .adblock: try copy(db, list, format, &reader, AdblockParser(), progress)
             case .dnsmasq: try copy(db, list, format, &reader, DnsmasqParser(), progress)
             case .unbound: try copy(db, list, format, &reader, UnboundParser(), progress)
+            case .ip: try copy(db, list, format, &reader, AddressParser(), progress)
             }
         guard report.entries > 0 else {
             let first = report.refusals.first
             throw BlocklistError.listRefused(
                 list.source,
                 first.map { "no line can be taken (\(report.refused) refused); line \($0.line): \($0.reason)" }
-                    ?? "holds no names")
+                    ?? "holds nothing")
         }
         try db.execute(
             sql: """
@@ -184,7 +188,7 @@ extension BlocklistStore {
         return (writer.report, writer.affixes ?? ([], []), writer.kinds)
     }
 
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         if let real = unsafe realpath(path, nil) {
             defer { unsafe free(real) }
             return unsafe String(cString: real)

@@ -5,11 +5,17 @@ extension BlocklistStore {
     public struct RuleRequest: Sendable {
         public var match: UserRule.Match
         public var action: UserRule.Action
-        /// A name as people write it, or a regular expression.
+        /// A name as people write it, or a regular expression; `.` for every name, with a program or user.
         public var text: String
         public var comment: String
+        /// Whose queries the rule speaks of.
+        public var owner: RuleOwner
 
-        public init(_ action: UserRule.Action, _ match: UserRule.Match, _ text: String, comment: String = "") {
+        public init(
+            _ action: UserRule.Action, _ match: UserRule.Match, _ text: String, comment: String = "",
+            owner: RuleOwner = RuleOwner()
+        ) {
+            self.owner = owner
             self.match = match
             self.action = action
             self.text = text
@@ -26,10 +32,16 @@ extension BlocklistStore {
         try Row.fetchAll(db, sql: "SELECT * FROM rule ORDER BY id").map { row in
             let match: String = row["match"]
             let action: String = row["action"]
+            let app: String = row["app"]
+            let user: String = row["user"]
+            var owner = RuleOwner()
+            owner.app = app.isEmpty ? nil : app
+            owner.user = user.isEmpty ? nil : user
+            owner.uid = row["uid"]
             return UserRule(
                 id: row["id"], match: UserRule.Match(rawValue: match) ?? .exact,
                 action: UserRule.Action(rawValue: action) ?? .deny, name: row["name"], comment: row["comment"],
-                added: row["added"])
+                added: row["added"], owner: owner)
         }
     }
 
@@ -38,6 +50,9 @@ extension BlocklistStore {
     /// - Throws: `BlocklistError.badName`, `.badPattern`.
     public func setRules(_ requests: [RuleRequest]) throws -> [UserRule] {
         let names = try requests.map { request in
+            if request.text == UserRule.everyName, !request.owner.isEmpty, request.match == .suffix {
+                return UserRule.everyName
+            }
             guard request.match == .regex else { return try DomainName(request.text).text }
             _ = try Pattern(request.text)
             return request.text
@@ -46,17 +61,20 @@ extension BlocklistStore {
             for (request, name) in zip(requests, names) {
                 try db.execute(
                     sql: """
-                        INSERT INTO rule (match, action, name, comment, added) VALUES (?, ?, ?, ?, ?)
+                        INSERT INTO rule (match, action, name, comment, added, app, user, uid)
+                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                         ON CONFLICT (name, match, app, user) DO UPDATE SET
-                            action = excluded.action, comment = excluded.comment, added = excluded.added
+                            action = excluded.action, comment = excluded.comment, added = excluded.added,
+                            uid = excluded.uid
                         """,
                     arguments: [
                         request.match.rawValue, request.action.rawValue, name, request.comment, BlocklistStore.now(),
+                        request.owner.app ?? "", request.owner.user ?? "", request.owner.uid,
                     ])
             }
             let all = try BlocklistStore.rules(db)
             return zip(requests, names).compactMap { request, name in
-                all.first { $0.name == name && $0.match == request.match }
+                all.first { $0.name == name && $0.match == request.match && $0.owner == request.owner }
             }
         }
     }

@@ -17,8 +17,14 @@ extension BlocklistStore {
     public func loadStarterLists(
         _ directory: String, progress: ProgressHandler = { _ in }
     ) throws -> [StarterResult] {
-        let known = try read { db in try Set(String.fetchAll(db, sql: "SELECT file FROM starter")) }
         var results: [StarterResult] = []
+        do {
+            try followStarterResolvers(directory)
+        } catch let error as BlocklistError {
+            guard case .listRefused = error else { throw error }
+            results.append(.failed(file: directory + "/" + BlocklistStore.resolverFile, error))
+        }
+        let known = try read { db in try Set(String.fetchAll(db, sql: "SELECT file FROM starter")) }
         for file in try BlocklistStore.listFiles(directory) where !known.contains(file) {
             let path = directory + "/" + file
             do {
@@ -34,6 +40,14 @@ extension BlocklistStore {
             }
         }
         return results
+    }
+
+    /// Reads the directory's resolver data, unless the user gave other.
+    private func followStarterResolvers(_ directory: String) throws {
+        let path = directory + "/" + BlocklistStore.resolverFile
+        guard unsafe access(path, F_OK) == 0 else { return }
+        let state = try bypass()
+        if state.source == nil || state.source == BlocklistStore.absolute(path) { try loadResolvers(path) }
     }
 
     /// Adds a starter list under its own name, or another when the user has a list of that name.

@@ -1,7 +1,7 @@
 import GRDB
 import GRDBSQLite
 
-/// Writes the names of a list into table `entry`, line by line, through one prepared statement of the connection of a
+/// Writes the names or addresses of a list into table `entry`, line by line, through one prepared statement of the connection of a
 /// running transaction.
 @safe
 struct EntryWriter: LineSink, ~Copyable {
@@ -64,6 +64,15 @@ struct EntryWriter: LineSink, ~Copyable {
     }
 
     mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
+        write(name.span, options)
+    }
+
+    mutating func address(_ prefix: IPPrefix) {
+        let text = Array(prefix.description.utf8)
+        write(text.span, .address)
+    }
+
+    private mutating func write(_ name: Span<UInt8>, _ options: EntryKind) {
         guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
         let id = EntryID(list: list, line: number, name: names).raw
         names += 1
@@ -74,7 +83,7 @@ struct EntryWriter: LineSink, ~Copyable {
         kinds |= 1 << Int(kind.rawValue)
         unsafe sqlite3_bind_int(statement, 2, CInt(kind.rawValue))
         // The pointers are good until the step below, which is all SQLite needs.
-        unsafe name.span.withUnsafeBufferPointer { bytes in
+        unsafe name.withUnsafeBufferPointer { bytes in
             let text = unsafe UnsafeRawPointer(bytes.baseAddress!).assumingMemoryBound(to: CChar.self)
             unsafe sqlite3_bind_text(statement, 3, text, CInt(bytes.count), nil)
             if let written {
@@ -100,7 +109,7 @@ struct EntryWriter: LineSink, ~Copyable {
 
     /// Whether the line is the list's prefix, the name and the list's suffix, and nothing more. The first line that holds
     /// its name decides on both.
-    private mutating func derivable(_ name: borrowing NameText) -> Bool {
+    private mutating func derivable(_ name: Span<UInt8>) -> Bool {
         guard let affixes else {
             guard let start = place(of: name), !line[(start + name.count)...].contains(UInt8(ascii: "#")) else {
                 return false
@@ -114,15 +123,14 @@ struct EntryWriter: LineSink, ~Copyable {
     }
 
     /// Where the name stands in the line, letter for letter.
-    private func place(of name: borrowing NameText) -> Int? {
+    private func place(of name: Span<UInt8>) -> Int? {
         guard line.count >= name.count else { return nil }
         for start in 0...line.count - name.count where holds(name, at: start) { return start }
         return nil
     }
 
-    private func holds(_ name: borrowing NameText, at start: Int) -> Bool {
-        let text = name.span
-        for index in text.indices where line[start + index] != text[index] { return false }
+    private func holds(_ name: Span<UInt8>, at start: Int) -> Bool {
+        for index in name.indices where line[start + index] != name[index] { return false }
         return true
     }
 

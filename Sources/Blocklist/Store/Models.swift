@@ -34,6 +34,9 @@ public struct UserRule: Sendable, Equatable {
     public enum Match: String, Sendable, CaseIterable { case exact, suffix, regex }
     public enum Action: String, Sendable, CaseIterable { case allow, deny }
 
+    /// Stands for every name in a rule for a program or a user.
+    public static let everyName = "."
+
     public var id: Int32
     public var match: Match
     public var action: Action

@@ -138,6 +138,30 @@ enum Schema {
                         FROM entry JOIN list ON list.id = entry.id >> 42;
                     """)
         }
+        migrator.registerMigration("bypass protection, addresses") { db in
+            try db.execute(
+                sql: """
+                    ALTER TABLE state ADD COLUMN bypass INTEGER NOT NULL DEFAULT 0;     -- whether it is in force
+                    ALTER TABLE state ADD COLUMN resolvers TEXT;                        -- the file the data was read from
+                    ALTER TABLE state ADD COLUMN resolvers_read INTEGER;                -- and when
+                    CREATE TABLE resolver (
+                        id INTEGER PRIMARY KEY,
+                        line INTEGER NOT NULL,          -- of the file, from 1
+                        kind TEXT NOT NULL,             -- port, names, addresses, nxdomain, nodata
+                        subject TEXT NOT NULL,          -- the port, name or address
+                        operator TEXT NOT NULL,
+                        source TEXT NOT NULL            -- where the operator says so
+                    );
+                    -- entry.kind: 16 an address or prefix
+                    DROP VIEW entries;
+                    CREATE VIEW entries AS
+                        SELECT entry.id >> 42 AS list, list.name AS list_name, entry.id >> 12 & 0x3fffffff AS line,
+                            entry.name AS name, kind & 1 AS allow, kind >> 1 & 1 AS exact, kind >> 2 & 1 AS below,
+                            kind >> 3 & 1 AS important, kind >> 4 & 1 AS address,
+                            coalesce(text, prefix || entry.name || suffix) AS text
+                        FROM entry JOIN list ON list.id = entry.id >> 42;
+                    """)
+        }
         return migrator
     }
 }

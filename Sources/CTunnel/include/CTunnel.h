@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "capture.h"
+#include "owners.h"
 
 /* Bytes of the virtio_net_hdr before every packet of the TUN (<linux/virtio_net.h>, legacy layout). */
 #define CTUNNEL_HEADER 10

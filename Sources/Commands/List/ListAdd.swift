@@ -6,6 +6,7 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
     case auto
     case hosts
     case domains
+    case ip
     case adblock
     case dnsmasq
     case unbound
@@ -24,6 +25,7 @@ struct ListAdd: ParsableCommand {
               webtun list add ads.txt
               webtun list add /etc/blocked.hosts --format hosts --name house
               webtun list add exceptions.txt --allow
+              webtun list add malware.ip.txt --format ip
             """)
 
     @Argument(help: ArgumentHelp("The list's file.", valueName: "file"), completion: .file())

@@ -5,9 +5,10 @@ import Blocklist
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "Add, remove and inspect lists of names.",
+        abstract: "Add, remove and inspect lists of names and of addresses.",
         discussion: """
-            Every line of a list stands for its name and everything below it. A running webtun follows changes within
+            Every line of a list stands for its name and everything below it, or, in a list of addresses, for flows to its
+            address or prefix (full mode). A running webtun follows changes within
             a second; without one they are in force at the next start.
 
             Examples:
@@ -59,7 +60,8 @@ enum ListWork {
     }
 
     static func summary(_ report: ImportReport, _ verb: String) -> String {
-        var parts = ["\(Quantity.count(report.entries)) \(report.entries == 1 ? "name" : "names")"]
+        let noun = report.format == .ip ? ("address or prefix", "addresses and prefixes") : ("name", "names")
+        var parts = ["\(Quantity.count(report.entries)) \(report.entries == 1 ? noun.0 : noun.1)"]
         if report.skipped > 0 { parts.append("\(Quantity.count(report.skipped)) passed over") }
         if report.refused > 0 { parts.append("\(Quantity.count(report.refused)) refused") }
         return "\(verb) '\(report.name.printable)' (\(report.format.rawValue)): \(parts.joined(separator: ", "))"

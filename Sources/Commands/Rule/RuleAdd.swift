@@ -3,24 +3,35 @@ import Blocklist
 
 /// What `allow` and `deny` take.
 struct RuleArguments: ParsableArguments {
-    @Argument(help: ArgumentHelp("Names, or with --regex patterns.", valueName: "name"))
-    var names: [String]
+    @Argument(
+        help: ArgumentHelp(
+            "Names, or with --regex patterns. With --app or --user none: every name.", valueName: "name"))
+    var names: [String] = []
     @Flag(help: "How the rule matches.")
     var match: MatchArgument = .suffix
     @Option(
         name: [.customShort("m"), .customLong("comment")],
         help: ArgumentHelp("Why the rule is there.", valueName: "comment"))
     var comment = ""
+    @OptionGroup var owner: OwnerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        guard names.isEmpty else { return }
+        guard owner.app != nil || owner.user != nil else { throw ValidationError("Missing expected argument '<name> ...'") }
+        guard match == .suffix else { throw ValidationError("--\(match.rawValue) needs a name") }
+    }
+
     func set(_ action: UserRule.Action) throws {
+        let owner = try owner.owner
+        let names = names.isEmpty ? [UserRule.everyName] : names
         let store = try BlocklistStore(state: global.stateDirectory)
-        let rules = try store.setRules(names.map { .init(action, match.value, $0, comment: comment) })
+        let rules = try store.setRules(names.map { .init(action, match.value, $0, comment: comment, owner: owner) })
         for rule in rules {
             print(
                 output.json
-                    ? RuleLs.json(rule).description : "\(rule.action) \(rule.match) \(rule.name) (rule \(rule.id))")
+                    ? RuleLs.json(rule).description : "\(RuleLs.text(rule)) (rule \(rule.id))".printable)
         }
     }
 }
@@ -52,11 +63,13 @@ struct Allow: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Allow names, whatever the lists say.",
         discussion: """
-            A rule comes before all lists. Among rules the longer name wins, and at the same length allow.
+            A rule comes before all lists. Among rules those for a program or user win, then the longer name, and at the same
+            length allow.
 
             Examples:
               webtun allow shop.example
               webtun allow --exact www.example -m "the print shop"
+              webtun allow updates.example --app apt
             """)
 
     @OptionGroup var rule: RuleArguments
@@ -71,11 +84,14 @@ struct Deny: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Block names.",
         discussion: """
-            A rule comes before all lists. Among rules the longer name wins, and at the same length allow.
+            A rule comes before all lists. Among rules those for a program or user win, then the longer name, and at the same
+            length allow.
 
             Examples:
               webtun deny games.example
               webtun deny --regex '^ads?[0-9]*\\.'
+              webtun deny videos.example --user alice
+              webtun deny --app telemetryd
             """)
 
     @OptionGroup var rule: RuleArguments

@@ -39,24 +39,36 @@ struct RuleLs: ParsableCommand {
             return
         }
         var table = Table([
-            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true), .init("ADDED"),
+            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true), .init("APP", elastic: true),
+            .init("USER"), .init("ADDED"),
             .init("COMMENT", elastic: true),
         ])
         for rule in rules {
             table.append([
                 "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
-                Table.Cell(rule.match.rawValue), Table.Cell(rule.name), Table.Cell(Moment.text(rule.added)),
+                Table.Cell(rule.match.rawValue), Table.Cell(rule.name),
+                Table.Cell(rule.owner.app ?? ""), Table.Cell(rule.owner.user ?? ""), Table.Cell(Moment.text(rule.added)),
                 Table.Cell(rule.comment),
             ])
         }
         table.print()
     }
 
+    /// A rule in a line, such as `deny suffix games.example user alice`.
+    static func text(_ rule: UserRule) -> String {
+        let parts: [String?] = [
+            "\(rule.action) \(rule.match) \(rule.name)", rule.owner.app.map { "app \($0)" },
+            rule.owner.user.map { "user \($0)" },
+        ]
+        return parts.compactMap(\.self).joined(separator: " ")
+    }
+
     static func json(_ rule: UserRule) -> JSONValue {
         .object([
             ("id", .integer(Int64(rule.id))), ("action", .string(rule.action.rawValue)),
             ("match", .string(rule.match.rawValue)), ("name", .string(rule.name)), ("comment", .string(rule.comment)),
-            ("added", .optional(Moment.iso(rule.added))),
+            ("app", .optional(rule.owner.app)), ("user", .optional(rule.owner.user)),
+            ("uid", .optional(rule.owner.uid)), ("added", .optional(Moment.iso(rule.added))),
         ])
     }
 }
@@ -79,7 +91,7 @@ struct RuleRemove: ParsableCommand {
 
     func run() throws {
         for rule in try BlocklistStore(state: global.stateDirectory).removeRules(rules) {
-            print("removed \(rule.action) \(rule.match) \(rule.name)")
+            print("removed \(RuleLs.text(rule))".printable)
         }
     }
 }

@@ -15,6 +15,7 @@ struct Run: AsyncParsableCommand {
               webtun run
               webtun run --link eth0 --upstream 192.0.2.53 --upstream 2001:db8::53
               webtun run --serve docker0                 filter containers too, each by its own address
+              webtun run --mode full                     judge every flow, not only queries
               webtun run --capture route --dry-run       print what would be changed
             """)
 
@@ -37,7 +38,10 @@ struct Run: AsyncParsableCommand {
         help: ArgumentHelp("A link with clients behind this machine; may be repeated.", valueName: "link"),
         completion: .shellCommand("ls /sys/class/net"))
     var serve: [String] = []
-    @Option(help: ArgumentHelp("What is captured: dns.", valueName: "mode"), completion: .list(["dns"]))
+    @Option(
+        help: ArgumentHelp(
+            "What is captured: dns, or full: everything, judged flow by flow.", valueName: "mode"),
+        completion: .list(["dns", "full"]))
     var mode: String?
     @Option(
         help: ArgumentHelp("How: auto, link or route.", valueName: "backend"),
@@ -63,6 +67,8 @@ struct Run: AsyncParsableCommand {
     var starter: String?
     @Flag(help: "Print the changes to the system that would be made, and make none.")
     var dryRun = false
+    @Flag(help: "Print a line for each packet read: for looking on, not for busy links.")
+    var verbosePackets = false
     @Flag(name: .shortAndLong, help: "Say more.")
     var verbose = false
     @Flag(name: .shortAndLong, help: "Say only what is wrong.")
@@ -81,10 +87,10 @@ struct Run: AsyncParsableCommand {
         let level: Logger.Level = verbose ? .debug : quiet ? .warning : .notice
         var logger = Logger(label: "webtun") { _ in ConsoleLog(level: level) }
         logger.logLevel = level
-        let daemon = Daemon(
-            Daemon.Options(
-                version: Version.current, state: global.stateDirectory, file: file, overrides: overrides),
-            logger: logger)
+        var options = Daemon.Options(
+            version: Version.current, state: global.stateDirectory, file: file, overrides: overrides)
+        options.printsPackets = verbosePackets
+        let daemon = Daemon(options, logger: logger)
         if dryRun {
             print(try daemon.plan())
         } else {

@@ -39,6 +39,9 @@ enum StatusText {
             ("dropped_log_rows", count(counters.droppedLogRows)),
             ("cached_answers", count(counters.cachedAnswers)),
             ("log", status.log.map(json) ?? .null),
+            ("flows", count(counters.flows)),
+            ("flows_allowed", count(counters.flowsAllowed)),
+            ("flows_dropped", count(counters.flowsDropped)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -82,6 +85,11 @@ enum StatusText {
         rows.append(("  forwarded", Quantity.count(counters.forwarded)))
         if counters.failed > 0 { rows.append(("  failed", Quantity.count(counters.failed))) }
         if counters.malformed > 0 { rows.append(("  malformed", Quantity.count(counters.malformed))) }
+        if status.mode == "full" {
+            rows.append(("flows", "\(Quantity.count(counters.flows)) now"))
+            rows.append(("  allowed", Quantity.count(counters.flowsAllowed)))
+            rows.append(("  dropped", Quantity.count(counters.flowsDropped)))
+        }
         rows.append(("log", status.log.map { text($0, style) } ?? "off"))
         rows.append(("running", "\(Seconds.print(status.uptime)), process \(status.pid), version \(status.version)"))
         return rows.map { label, value in

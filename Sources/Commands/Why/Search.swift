@@ -4,7 +4,7 @@ import Blocklist
 /// `webtun search`
 struct Search: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Find a text in the names of all lists and rules.",
+        abstract: "Find a text in the names and addresses of all lists and rules.",
         discussion: """
             Disabled lists are searched too.
 
@@ -38,7 +38,7 @@ struct Search: ParsableCommand {
                     hit.list.map { Table.Cell(hit.enabled ? $0 : "\($0) (off)", hit.enabled ? nil : .dim) }
                     ?? Table.Cell("your rule", .cyan)
                 table.append([
-                    list, "\(hit.line)", Table.Cell(hit.action.rawValue), Table.Cell(hit.match.rawValue),
+                    list, "\(hit.line)", Table.Cell(hit.action.rawValue), Table.Cell(hit.isAddress ? "address" : hit.match.rawValue),
                     Table.Cell(hit.name), Table.Cell(hit.rule),
                 ])
             }
@@ -55,7 +55,7 @@ struct Search: ParsableCommand {
         .object([
             ("name", .string(hit.name)), ("list", .optional(hit.list)), ("line", .integer(Int64(hit.line))),
             ("rule", .string(hit.rule)), ("action", .string(hit.action.rawValue)),
-            ("match", .string(hit.match.rawValue)), ("enabled", .bool(hit.enabled)),
+            ("match", .string(hit.isAddress ? "address" : hit.match.rawValue)), ("enabled", .bool(hit.enabled)),
         ])
     }
 }

@@ -1,59 +1,96 @@
 import ArgumentParser
 import Blocklist
+import DNSProxy
+import Kernel
+import Wire
 
 /// `webtun why`
 struct Why: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Tell what is decided about a name, and by what.",
+        abstract: "Tell what is decided about a name or a flow, and by what.",
         discussion: """
-            Answers from the lists and rules, whether webtun runs or not. The exit status is 3 when the name is blocked,
-            0 when it is allowed or forwarded.
+            Answers from the lists and rules, whether webtun runs or not. An address asks about flows to it. The exit status
+            is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded. The answer is the one that a
+            query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
 
             Examples:
               webtun why ads.example
+              webtun why ads.example --type HTTPS
               webtun why bücher.example --json
+              webtun why shop.example --app firefox --user alice
+              webtun why 203.0.113.7 --port 853 --proto tcp
+              webtun why 203.0.113.7 --name shop.example
             """)
 
-    @Argument(help: ArgumentHelp("A name, IDNs as Unicode or as A-labels.", valueName: "name"))
+    @Argument(help: ArgumentHelp("A name, IDNs as Unicode or as A-labels, or an address.", valueName: "name"))
     var name: String
     @Option(
         name: .customLong("type"),
-        help: ArgumentHelp("The query's type; rules hold for every type.", valueName: "type"))
+        help: ArgumentHelp(
+            "The query's type, by default A: the verdict holds for all, the answer differs.", valueName: "type"))
     var type: String?
+    @Option(name: .customLong("port"), help: ArgumentHelp("Of a flow: the remote port.", valueName: "port"))
+    var port: UInt16?
+    @Option(name: .customLong("proto"), help: ArgumentHelp("Of a flow: its protocol.", valueName: "protocol"))
+    var proto: FlowProtocol?
+    @Option(name: .customLong("name"), help: ArgumentHelp("Of a flow: the name it goes to.", valueName: "name"))
+    var flowName: String?
+    @OptionGroup var owner: OwnerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        if IPAddress(name) == nil, port != nil || proto != nil || flowName != nil {
+            throw ValidationError("--port, --proto and --name go with an address: 'webtun why 203.0.113.7 --port 443'")
+        }
+        if IPAddress(name) != nil, type != nil { throw ValidationError("--type goes with a name") }
         guard let type else { return }
-        let letters = type.uppercased().utf8.allSatisfy { $0 &- 0x41 < 26 || $0 &- 0x30 < 10 || $0 == 0x2D }
-        guard !type.isEmpty, type.utf8.count <= 16, letters else {
+        guard (try? QueryMessage.compose(name: ".", type: type, id: 0)) != nil else {
             throw ValidationError("'\(type)' is no query type; write A, AAAA, HTTPS or TYPE65")
         }
     }
 
     func run() throws {
-        let name = try DomainName(name)
         let store = try BlocklistStore(state: global.stateDirectory)
+        let asker = try owner.owner.example
+        if let remote = IPAddress(name) { return try explain(remote, asker, store) }
+        let name = try DomainName(name)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
-        let explanation = try store.explain(name, in: policy)
-        print(output.json ? Why.json(explanation).description : Why.text(explanation, style: .output))
+        let explanation = try store.explain(name, owner: asker, in: policy)
+        let answer = try WhyAnswer(
+            name, type: type ?? "A", policy, status: WhyAnswer.status(state: global.stateDirectory))
+        print(
+            output.json ? Why.json(explanation, answer).description : Why.text(explanation, answer, style: .output))
         if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation) -> JSONValue {
-        let verdict = explanation.verdict
-        return .object([
-            ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
-            ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
-            ("line", .optional(explanation.line)),
-            ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
-            ("matched", .optional(explanation.matched)),
-            ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
-            ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
-        ])
+    private func explain(_ remote: IPAddress, _ asker: Owner, _ store: BlocklistStore) throws {
+        var question = BlocklistStore.FlowQuestion(remote: remote)
+        question.proto = proto?.number ?? 6
+        question.port = FlowConditions.hasPorts(question.proto) ? port ?? 443 : 0
+        question.name = try flowName.map { try DomainName($0).text }
+        question.owner = asker
+        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
+        let explanation = try store.explain(question, in: policy)
+        print(output.json ? FlowText.json(explanation).description : FlowText.text(explanation, style: .output))
+        if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
     }
 
-    static func text(_ explanation: Explanation, style: Style) -> String {
+    static func json(_ explanation: Explanation, _ answer: WhyAnswer) -> JSONValue {
+        let verdict = explanation.verdict
+        return .object(
+            [
+                ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+                ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
+                ("line", .optional(explanation.line)),
+                ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
+                ("matched", .optional(explanation.matched)),
+                ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
+                ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
+            ] + answer.json)
+    }
+
+    static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
         let verdict = explanation.verdict
         let (word, ink): (String, Style.Ink) =
             switch verdict.action {
@@ -82,6 +119,7 @@ struct Why: ParsableCommand {
         case .regex: fact("match", "the regular expression is found in the name")
         }
         if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
+        for (name, value) in answer.facts { fact(name, value) }
         return lines.joined(separator: "\n")
     }
 }

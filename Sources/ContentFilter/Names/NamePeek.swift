@@ -12,13 +12,20 @@ public struct NamePeek: ~Copyable {
     public static let timeLimit: UInt64 = 10_000_000_000
 
     /// The name of the last `.name` outcome.
-    public internal(set) var name = Name()
+    public private(set) var name = Name()
+    private var pool: PeekPool
+    private var opener = InitialOpener()
 
     /// - Parameter capacity: flows that can be half-read at a time, 1...1024; each takes about 20 KB while it is.
-    public init(capacity: Int = 256) {}
+    public init(capacity: Int = 256) {
+        pool = PeekPool(capacity: capacity)
+    }
 
-    /// Reads one packet of a flow, from its begin on, in either order of arrival. Only packets of the side that began the
-    /// flow are fed; a SYN may be fed or left out, but where it is fed reordering before the first byte is seen too.
+    /// Flows that are half-read.
+    public var halfRead: Int { pool.used }
+
+    /// Reads one packet of a flow, from its begin on, in any order of arrival. Only packets of the side that began the
+    /// flow are fed. Feed the SYN too: it says where the stream begins, else the first packet fed is taken for its begin.
     ///
     /// - Parameters:
     ///   - ticket: the flow's own, made for its protocol.
@@ -30,9 +37,101 @@ public struct NamePeek: ~Copyable {
     public mutating func feed(
         _ ticket: inout PeekTicket, _ bytes: RawSpan, _ packet: Packet, segmentSize: Int = 0, now: UInt64
     ) -> PeekOutcome {
-        .none(.otherProtocol)
+        let payload = bytes.part(packet.payload, packet.end - packet.payload)
+        let reading: Reading
+        if ticket.slot != PeekTicket.none, !pool.holds(ticket) {
+            reading = .none(.crowded)
+        } else if ticket.isDatagrams {
+            reading = read(&ticket, datagrams: payload, segmentSize: segmentSize, now)
+        } else {
+            reading = read(&ticket, Segment(bytes, packet), payload, now)
+        }
+        let form = pool.holds(ticket) ? pool.slots[Int(ticket.slot)].form : .unknown
+        switch reading {
+        case .found:
+            pool.release(&ticket)
+            return .name(form == .quic ? .quic : form == .tls ? .tls : .http)
+        case .none(let reason):
+            pool.release(&ticket)
+            return .none(reason)
+        case .more:
+            guard pool.holds(ticket), now &- pool.slots[Int(ticket.slot)].began > NamePeek.timeLimit else { return .more }
+            pool.release(&ticket)
+            return .none(.tooLate)
+        }
     }
 
     /// Gives the buffer of a flow back that ended or was judged before its name was known. Idempotent.
-    public mutating func close(_ ticket: inout PeekTicket) {}
+    public mutating func close(_ ticket: inout PeekTicket) {
+        pool.release(&ticket)
+    }
+
+    // MARK: TCP
+
+    private mutating func read(
+        _ ticket: inout PeekTicket, _ segment: Segment, _ payload: RawSpan, _ now: UInt64
+    ) -> Reading {
+        if segment.isRST { return .none(.ended) }
+        let first = segment.sequence &+ (segment.isSYN ? 1 : 0)
+        if !ticket.isBegun {
+            ticket.isBegun = true
+            ticket.start = first
+        }
+        let offset = Int(Int32(bitPattern: first &- ticket.start))
+        if payload.byteCount == 0, ticket.slot == PeekTicket.none {
+            if segment.isFIN { return .none(.ended) }
+            return hasServerSpoken(&ticket, segment) ? .none(.serverFirst) : .more
+        }
+        if ticket.slot == PeekTicket.none { pool.claim(for: &ticket, now: now) }
+        let slot = Int(ticket.slot)
+        let before = max(0, -offset)
+        if before < payload.byteCount { pool.slots[slot].window.insert(payload.from(before), at: offset + before) }
+        let reading = pool.slots[slot].readStream(into: &name)
+        if reading == .more {
+            let end = pool.slots[slot].window.end
+            if pool.slots[slot].window.isFull { return .none(.tooLong) }
+            if segment.isFIN, end >= offset + payload.byteCount { return .none(.ended) }
+        }
+        return reading
+    }
+
+    /// Whether a segment without payload, before any with payload, acknowledges more than the one before it did: the
+    /// far side's SYN takes one number, and only what it has said takes more.
+    private func hasServerSpoken(_ ticket: inout PeekTicket, _ segment: Segment) -> Bool {
+        guard segment.isACK else { return false }
+        if !ticket.isAnswered {
+            ticket.isAnswered = true
+            ticket.acknowledged = segment.acknowledgment
+        }
+        return Int32(bitPattern: segment.acknowledgment &- ticket.acknowledged) > 0
+    }
+
+    // MARK: UDP
+
+    private mutating func read(
+        _ ticket: inout PeekTicket, datagrams: RawSpan, segmentSize: Int, _ now: UInt64
+    ) -> Reading {
+        let step = segmentSize > 0 ? segmentSize : max(1, datagrams.byteCount)
+        var at = 0
+        repeat {
+            let reading = read(&ticket, datagram: datagrams.part(at, min(step, datagrams.byteCount - at)), now)
+            if reading != .more { return reading }
+            at += step
+        } while at < datagrams.byteCount
+        return .more
+    }
+
+    private mutating func read(_ ticket: inout PeekTicket, datagram: RawSpan, _ now: UInt64) -> Reading {
+        guard let packet = QUICPacket(datagram, at: 0) else {
+            // A short header after Initials: the handshake is over.
+            return .none(ticket.slot == PeekTicket.none ? .otherProtocol : .ended)
+        }
+        if ticket.slot == PeekTicket.none {
+            // 0-RTT may overtake the Initial.
+            if !packet.isInitial { return .more }
+            pool.claim(for: &ticket, now: now)
+            pool.slots[Int(ticket.slot)].form = .quic
+        }
+        return pool.slots[Int(ticket.slot)].read(datagram, &opener, into: &name)
+    }
 }

@@ -9,7 +9,9 @@ public struct PeekTicket: Sendable {
     var isBegun = false
     /// TCP: the sequence number of the stream's first byte.
     var start: UInt32 = 0
-    /// TCP: the acknowledgment of the first segment that had one, 0 before.
+    /// TCP: a segment has acknowledged something.
+    var isAnswered = false
+    /// TCP: the acknowledgment of the first segment that had one.
     var acknowledged: UInt32 = 0
     /// The buffer, or `none`.
     var slot: UInt16 = PeekTicket.none

@@ -7,7 +7,11 @@ public import Wire
 /// A value; any thread. `Configuration()` holds the defaults, `load` reads a file and the command line over them.
 public struct Configuration: Sendable, Equatable {
     public enum Backend: String, Sendable, CaseIterable { case auto, link, route }
-    public enum Mode: String, Sendable, CaseIterable { case dns }
+    public enum Mode: String, Sendable, CaseIterable { case dns, full }
+    /// What becomes of a flow that no rule and no list speaks of.
+    public enum Standard: String, Sendable, CaseIterable { case allow, deny }
+    /// How a flow is dropped: with an answer, or without.
+    public enum Dropping: String, Sendable, CaseIterable { case reject, silent }
     public enum Failing: String, Sendable, CaseIterable { case open, closed }
     public enum BlockingMode: String, Sendable, CaseIterable { case null, nxdomain, nodata, refused, custom }
 
@@ -34,8 +38,26 @@ public struct Configuration: Sendable, Equatable {
         public var peer = IPAddress(v4: 0x0a01_0002)
         public var address6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 1)
         public var peer6 = IPAddress(high: 0xfd77_6562_7475_6e00, low: 2)
-        /// Bytes.
-        public var mtu: UInt32 = 1500
+        /// Bytes; 0: that of the captured links.
+        public var mtu: UInt32 = 0
+        /// Whether the kernel hands over super-packets.
+        public var offloads = true
+        /// Full mode: only packets to these prefixes are captured; empty: to any.
+        public var include: [Prefix] = []
+        /// Full mode: packets to these prefixes are not captured.
+        public var exclude: [Prefix] = []
+        /// Full mode: neither are those to the networks that the machine is on.
+        public var excludesLocal = true
+    }
+
+    /// `[flows]`: what full mode does with what is no DNS.
+    public struct Flows: Sendable, Equatable {
+        public var standard = Standard.allow
+        public var drop = Dropping.reject
+        /// Flows that are remembered at a time.
+        public var capacity: UInt32 = 131_072
+        /// Whether the packets of allowed flows stay in the kernel.
+        public var fastPath = true
     }
 
     /// `[dns]`: what is answered, and who is asked.
@@ -107,6 +129,7 @@ public struct Configuration: Sendable, Equatable {
 
     public var capture = Capture()
     public var tunnel = Tunnel()
+    public var flows = Flows()
     public var dns = DNS()
     public var log = Log()
     public var lists = Lists()

@@ -1,4 +1,5 @@
-import DNSProxy
+import ContentFilter
+public import DNSProxy
 import Kernel
 import PacketTunnel
 import QueryLog
@@ -17,7 +18,18 @@ extension Configuration {
         request.links = capture.links
         request.serve = capture.serve
         request.tun = tunnel.name
-        request.mtu = tunnel.mtu
+        request.mtu = tunnel.mtu == 0 ? nil : tunnel.mtu
+        request.offloads = tunnel.offloads
+        request.mode =
+            switch capture.mode {
+            case .dns: .dns
+            case .full: .full
+            }
+        request.include = tunnel.include
+        request.exclude = tunnel.exclude
+        request.excludesLocalNetworks = tunnel.excludesLocal
+        request.fastPath = flows.fastPath
+        request.flowCapacity = flows.capacity
         request.addresses.near4 = tunnel.address
         request.addresses.far4 = tunnel.peer
         request.addresses.near6 = tunnel.address6
@@ -28,7 +40,25 @@ extension Configuration {
         return request
     }
 
-    func loopSettings(servers: [SocketAddress]) -> LoopSettings {
+    func loopSettings(engine: SettingsBook, servers: [SocketAddress]) -> LoopSettings {
+        var settings = LoopSettings(
+            engine: engine, servers: servers, mark: capture.mark, near4: tunnel.address, far4: tunnel.peer,
+            near6: tunnel.address6, far6: tunnel.peer6, listenerPort: dns.listenerPort, streams: dns.tcpConnections,
+            streamIdleSeconds: Int(dns.tcpIdleSeconds))
+        settings.flows.mode = capture.mode == .full ? .judge : .forward
+        settings.flows.defaults = flows.defaults
+        settings.flows.capacity = Int(flows.capacity)
+        return settings
+    }
+
+    /// How queries are answered.
+    public var engineSettings: EngineSettings {
+        EngineSettings(
+            blocking: blocking, cacheBytes: dns.cacheBytes,
+            limits: Admission.Limits(positive: dns.maxTTL, negative: dns.maxNegativeTTL))
+    }
+
+    private var blocking: Blocking {
         let mode: Blocking.Mode =
             switch dns.blockingMode {
             case .null: .null
@@ -37,12 +67,7 @@ extension Configuration {
             case .refused: .refused
             case .custom: .custom
             }
-        let blocking = Blocking(mode: mode, ttl: dns.blockingTTL, addresses: dns.blockingAddresses)
-        let limits = Admission.Limits(positive: dns.maxTTL, negative: dns.maxNegativeTTL)
-        return LoopSettings(
-            engine: EngineSettings(blocking: blocking, cacheBytes: dns.cacheBytes, limits: limits), servers: servers,
-            mark: capture.mark, near4: tunnel.address, far4: tunnel.peer, near6: tunnel.address6, far6: tunnel.peer6,
-            listenerPort: dns.listenerPort, streams: dns.tcpConnections, streamIdleSeconds: Int(dns.tcpIdleSeconds))
+        return Blocking(mode: mode, ttl: dns.blockingTTL, addresses: dns.blockingAddresses)
     }
 }
 
@@ -63,6 +88,15 @@ extension Configuration {
 
 extension Configuration.Tunnel {
     var addresses: [IPAddress] { [address, peer, address6, peer6] }
+}
+
+extension Configuration.Flows {
+    var defaults: FlowDefaults {
+        var defaults = FlowDefaults()
+        defaults.drops = standard == .deny
+        defaults.isSilent = drop == .silent
+        return defaults
+    }
 }
 
 extension Configuration.Log {

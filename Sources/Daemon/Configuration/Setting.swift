@@ -95,6 +95,12 @@ public struct Setting: Sendable {
             }, print: \.description)
     }
 
+    static func prefixes(_ key: String, _ path: Path<[Prefix]>) -> Setting {
+        texts(
+            key, path, wanted: "an address or a prefix, like \"192.0.2.0/24\" or \"2001:db8::/32\"",
+            parse: { Prefix($0) }, print: \.description)
+    }
+
     static func links(_ key: String, _ path: Path<[String]>) -> Setting {
         texts(key, path, wanted: "the name of a link", parse: { LinkName.isValid($0) ? $0 : nil }, print: \.self)
     }

@@ -20,8 +20,16 @@ extension Configuration {
         .address("tunnel.peer", \.tunnel.peer, isIPv6: false),
         .address("tunnel.address6", \.tunnel.address6, isIPv6: true),
         .address("tunnel.peer6", \.tunnel.peer6, isIPv6: true),
-        // IPv6 needs 1280 (RFC 8200, section 5); an IP packet has at most 65535.
-        .integer("tunnel.mtu", \.tunnel.mtu, 1280...65_535),
+        .integer("tunnel.mtu", \.tunnel.mtu, 0...65_535),
+        .flag("tunnel.offloads", \.tunnel.offloads),
+        .prefixes("tunnel.include", \.tunnel.include),
+        .prefixes("tunnel.exclude", \.tunnel.exclude),
+        .flag("tunnel.exclude_local", \.tunnel.excludesLocal),
+
+        .choice("flows.default", \.flows.standard),
+        .choice("flows.drop", \.flows.drop),
+        .integer("flows.capacity", \.flows.capacity, 1024...1_048_575),
+        .flag("flows.fast_path", \.flows.fastPath),
 
         .texts(
             "dns.upstream", \.dns.upstream, wanted: "an address with or without port, like \"192.0.2.53:53\"",
@@ -30,7 +38,7 @@ extension Configuration {
                     !server.address.isMulticastOrBroadcast
                 else { return nil }
                 return server
-            }, print: { $0.port == 53 ? $0.address.description : $0.description }),
+            }, print: { $0.port == 53 ? $0.host : $0.description }),
         .choice("dns.blocking_mode", \.dns.blockingMode),
         .texts(
             "dns.blocking_addresses", \.dns.blockingAddresses, wanted: "an IPv4 or IPv6 address",
@@ -64,6 +72,31 @@ extension Configuration {
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
 
+    /// The keys that take effect when a running webtun reads its configuration anew; the others do at the next start.
+    public static let reloadable: Set<String> = [
+        "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
+        "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
+        "flows.default", "flows.drop", "log.max_age", "log.max_bytes", "tunnel.exclude", "tunnel.include",
+    ]
+
+    /// Takes the values that a running webtun can follow from another configuration.
+    ///
+    /// - Returns: the keys whose values differ: those taken, and those left.
+    mutating func follow(_ new: Configuration) -> (taken: Set<String>, left: [String]) {
+        var taken: Set<String> = []
+        var left: [String] = []
+        for setting in Configuration.settings where setting.value(new) != setting.value(self) {
+            if Configuration.reloadable.contains(setting.key) {
+                let problem = set(setting, to: setting.value(new), from: new.origin(of: setting.key))
+                precondition(problem == nil, "\(setting.key) does not take its own value")
+                taken.insert(setting.key)
+            } else {
+                left.append(setting.key)
+            }
+        }
+        return (taken, left)
+    }
+
     static let settingsByKey = Dictionary(uniqueKeysWithValues: settings.map { ($0.key, $0) })
     static let tables = Set(settings.map { String($0.key.prefix { $0 != "." }) })
 
@@ -72,6 +105,10 @@ extension Configuration {
         var found: [(String, String)] = []
         if tunnel.address == tunnel.peer { found.append(("tunnel.peer", "must differ from tunnel.address")) }
         if tunnel.address6 == tunnel.peer6 { found.append(("tunnel.peer6", "must differ from tunnel.address6")) }
+        // IPv6 needs 1280 (RFC 8200, section 5).
+        if tunnel.mtu != 0 && tunnel.mtu < 1280 {
+            found.append(("tunnel.mtu", "must be 1280 to 65535, or 0 for that of the links, not \(tunnel.mtu)"))
+        }
         if dns.blockingMode == .custom && dns.blockingAddresses.isEmpty {
             found.append(("dns.blocking_mode", "\"custom\" needs dns.blocking_addresses"))
         }

@@ -22,6 +22,8 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var upstreams: [String]
     /// Microseconds since 1970 in UTC; -1: until resumed; nil: not paused.
     public var pausedUntil: Int64?
+    /// What a blocked name is answered with; nil: not told.
+    public var blocking: Blocked?
     public var counters: Counters
     /// nil: nothing is logged.
     public var log: Log?
@@ -42,6 +44,14 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         public var setAside: [String]
     }
 
+    /// The keys `dns.blocking_*` in force.
+    public struct Blocked: Codable, Sendable, Equatable {
+        public var mode: String
+        /// Seconds.
+        public var ttl: UInt32
+        public var addresses: [String]
+    }
+
     /// All since the start.
     public struct Counters: Codable, Sendable, Equatable {
         public var queries: UInt64 = 0
@@ -55,6 +65,10 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         /// Packets that were no proper query.
         public var malformed: UInt64 = 0
         public var droppedLogRows: UInt64 = 0
+        /// Full mode: flows that are alive, and flows by their verdict.
+        public var flows: UInt64 = 0
+        public var flowsAllowed: UInt64 = 0
+        public var flowsDropped: UInt64 = 0
         /// Answers that the cache holds now.
         public var cachedAnswers: UInt64 = 0
 

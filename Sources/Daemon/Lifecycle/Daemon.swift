@@ -19,6 +19,8 @@ public final class Daemon: Sendable {
         public var file: String?
         /// The command line.
         public var overrides: [Configuration.Override]
+        /// A line on standard output for each packet read.
+        public var printsPackets = false
 
         public init(version: String, state: String, file: String?, overrides: [Configuration.Override]) {
             self.version = version

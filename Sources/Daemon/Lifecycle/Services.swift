@@ -34,9 +34,14 @@ extension Session {
     }
 
     /// The configured servers, or those the machine uses at this moment.
-    func findUpstreams() {
+    ///
+    /// - Throws: when all the machine has is a resolver of its own. To have none yet is fine: links may come up later.
+    func findUpstreams() throws(OnlyStubs) {
         let configured = configuration.dns.upstream
-        take(configured.isEmpty ? discovery().servers : configured)
+        guard configured.isEmpty else { return take(configured) }
+        let found = discovery()
+        if let error = OnlyStubs(found) { throw error }
+        take(found.servers)
     }
 
     /// Asks the servers that the machine uses, whichever they are, unless others are configured.
@@ -49,7 +54,10 @@ extension Session {
                     continue
                 }
                 if var current = following {
-                    if let servers = current.poll() { use(servers, engine) }
+                    if let servers = current.poll() {
+                        use(servers, engine)
+                        if let error = OnlyStubs(current) { report(.upstreams, "\(error)") }
+                    }
                     following = current
                 } else {
                     let found = discovery()
@@ -91,6 +99,14 @@ extension Session {
         }
     }
 
+    /// Finds the flows that the kernel saw the end of.
+    func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
+        try await OwnThread.repeating("webtun-flows") { pace in
+            var sweeper = FlowSweeper(map)
+            while pace.wait(milliseconds: 1000) { engine.loop.finish(sweeper.sweep()) }
+        }
+    }
+
     /// Watches that packets are answered, tells the service manager, and gives the packets back when they are not
     /// answered and the configuration wants that.
     func watch(_ engine: RunningEngine) async throws {
@@ -129,6 +145,22 @@ extension Session {
             report(.capture, "\(error)")
             return false
         }
+    }
+}
+
+/// The machine names no server but resolvers of its own, whose questions would come to webtun and have nowhere to go.
+struct OnlyStubs: Error, CustomStringConvertible {
+    let description: String
+
+    /// Nil when it is not so.
+    init?(_ discovery: ServerDiscovery) {
+        let stubs = discovery.onlyStubs
+        guard let first = stubs.first else { return nil }
+        let names = stubs.map(\.text).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        description =
+            "the only DNS server of this machine is a resolver on itself (\(names.joined(separator: ", ")) in "
+            + "\(first.source)), whose own questions come to webtun and would have nowhere to go: name the server to "
+            + "ask with --upstream or dns.upstream"
     }
 }
 

@@ -30,7 +30,7 @@ final class Session: Sendable {
     }
 
     /// Who finds problems.
-    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, log, manager }
+    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, streams, log, manager }
 
     let state: Mutex<State>
     let started = Clock.monotonic()
@@ -49,7 +49,7 @@ final class Session: Sendable {
         let policy = try await openLists()
         state.withLock { $0.policy = policy }
         try Task.checkCancellation()
-        findUpstreams()
+        try findUpstreams()
         try await withLog { ring, writer in
             try await self.withEngine(policy, ring, writer) { engine in
                 let control = try self.control(engine)
@@ -125,11 +125,13 @@ final class Session: Sendable {
         let request = configuration.captureRequest(state: options.state)
         let tunnel = try TunDevice(request)
         let capture = try request.capture(tunnel)
-        let settings = configuration.loopSettings(servers: state.withLock { $0.upstreams })
+        let book = SettingsBook(configuration.engineSettings)
+        var settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
+        settings.printsPackets = options.printsPackets
         let loop = try PacketLoop(
-            tunnel: tunnel, settings: settings, policy: policy, ring: ring, addresses: capture.addresses)
+            tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring)
         loop.start()
-        let engine = RunningEngine(capture: capture, loop: loop, ring: ring, writer: writer)
+        let engine = RunningEngine(capture: capture, loop: loop, settings: book, ring: ring, writer: writer)
         do {
             try await body(engine)
         } catch {
@@ -160,6 +162,8 @@ final class Session: Sendable {
             group.addTask { try await self.followPolicy(engine) }
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
+            group.addTask { try await self.probeStreams(engine) }
+            if let map = engine.capture.flows { group.addTask { try await self.followFlows(engine, map) } }
         }
         try Task.checkCancellation()
     }
@@ -194,6 +198,7 @@ final class Session: Sendable {
 struct RunningEngine: Sendable {
     let capture: any Capture
     let loop: PacketLoop
+    let settings: SettingsBook
     let ring: QueryRing?
     let writer: QueryLogWriter?
 }

@@ -1,6 +1,9 @@
+import DNSProxy
 import Glibc
 import Kernel
 import Logging
+import PacketTunnel
+import QueryLog
 import Synchronization
 
 /// What the control socket and SIGHUP ask for.
@@ -53,19 +56,24 @@ extension Session {
         tellManager("READY=1")
     }
 
-    /// The keys that take effect while webtun runs; the others do at the next start.
-    static let reloadable: Set<String> = ["dns.upstream", "capture.fail", "lists.starter"]
-
     /// Reads the configuration anew. Returns what did not take effect.
-    private func reload(_ engine: RunningEngine) throws(ConfigurationError) -> [String] {
+    private func reload(_ engine: RunningEngine) throws -> [String] {
         let new = try options.configuration()
-        let old = configuration
-        let changed = Configuration.settings.filter { $0.value(new) != $0.value(old) }.map(\.key)
-        state.withLock { state in
-            state.configuration.dns.upstream = new.dns.upstream
-            state.configuration.capture.fail = new.capture.fail
+        let (taken, left) = state.withLock { $0.configuration.follow(new) }
+        let current = configuration
+        engine.settings.publish(current.engineSettings)
+        engine.writer?.setLimits(current.log.limits)
+        if !taken.isDisjoint(with: ["capture.links", "capture.serve"]) {
+            engine.capture.select(links: current.capture.links, serve: current.capture.serve)
         }
-        if changed.contains("dns.upstream"), !new.dns.upstream.isEmpty { use(new.dns.upstream, engine) }
-        return changed.filter { !Session.reloadable.contains($0) }.map { "\($0) takes effect at the next start" }
+        if !taken.isDisjoint(with: ["tunnel.include", "tunnel.exclude"]) {
+            try engine.capture.setPrefixes(include: current.tunnel.include, exclude: current.tunnel.exclude)
+        }
+        // Flows that are alive are judged anew, under the prefixes that hold now.
+        engine.loop.adopt(current.flows.defaults)
+        // Without configured servers those of the machine are looked for, within a second.
+        if taken.contains("dns.upstream"), !current.dns.upstream.isEmpty { use(current.dns.upstream, engine) }
+        if !taken.isEmpty { logger.info("in force", metadata: ["keys": "\(taken.sorted().joined(separator: " "))"]) }
+        return left.filter { $0 != "lists.starter" }.map { "\($0) takes effect at the next start" }
     }
 }

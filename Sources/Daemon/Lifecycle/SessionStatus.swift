@@ -1,10 +1,12 @@
 import Blocklist
+import DNSProxy
 import Glibc
 import Kernel
 import Logging
 import PacketTunnel
 import QueryLog
 import Synchronization
+import Wire
 
 /// What the session tells of itself. It asks the kernel and the packet thread at that moment and believes no memory.
 extension Session {
@@ -31,6 +33,9 @@ extension Session {
                 status.problems.append(problem)
             }
         }
+        let blocking = engine.settings.settings.blocking
+        status.blocking = .init(
+            mode: blocking.mode.rawValue, ttl: blocking.ttl, addresses: blocking.addresses.map(\.description))
         status.counters.queries = UInt64(counters.queries)
         status.counters.blocked = UInt64(counters.blocked)
         status.counters.cached = UInt64(counters.cached)
@@ -38,6 +43,9 @@ extension Session {
         status.counters.failed = UInt64(counters.failed)
         status.counters.cachedAnswers = UInt64(counters.cacheEntries)
         status.counters.malformed = UInt64(counters.refused + counters.dropped)
+        status.counters.flows = UInt64(counters.flows)
+        status.counters.flowsAllowed = UInt64(counters.flowsAllowed)
+        status.counters.flowsDropped = UInt64(counters.flowsDropped)
         if let writer = engine.writer?.status {
             status.counters.droppedLogRows = UInt64(writer.droppedRows)
             if case .waiting(let reason) = writer.state { status.problems.append("the query log waits: \(reason)") }

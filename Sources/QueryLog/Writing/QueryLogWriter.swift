@@ -57,6 +57,8 @@ public final class QueryLogWriter: Sendable {
         var waiting = 0
         var lost: Int64 = 0
         var setAside: [String] = []
+        /// Limits that the thread has not taken yet.
+        var limits: QueryLogLimits?
         var thread: LowPriorityThread?
         var niceness: Int32?
     }
@@ -107,6 +109,11 @@ public final class QueryLogWriter: Sendable {
     }
 
     public var state: State { shared.withLock { $0.state } }
+
+    /// Keeps to other limits than those of the options, within a second or so.
+    public func setLimits(_ limits: QueryLogLimits) {
+        shared.withLock { $0.limits = limits }
+    }
 
     /// Has everything written that was pushed before the call, and waits for it.
     ///
@@ -217,6 +224,7 @@ public final class QueryLogWriter: Sendable {
     }
 
     private func maintain(_ session: WriterSession) {
+        if let limits = shared.withLock({ $0.limits.take() }) { session.use(limits) }
         do throws(QueryLogError) {
             try session.maintain(while: { [rings] in rings.allSatisfy { $0.used < $0.capacity / 4 } })
         } catch {

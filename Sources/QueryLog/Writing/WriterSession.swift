@@ -7,7 +7,7 @@ internal import Wire
 final class WriterSession {
     private let path: String
     private let labels: LogLabels
-    private let options: QueryLogWriter.Options
+    private var options: QueryLogWriter.Options
     private let batch: RowBatch
     private var store: RowStore?
     private var retention: Retention?
@@ -29,6 +29,13 @@ final class WriterSession {
         self.labels = labels
         self.options = options
         batch = RowBatch(limit: options.waitingBytes, privacy: options.privacy)
+    }
+
+    /// Keeps to other limits, from the next maintenance on, which is soon.
+    func use(_ limits: QueryLogLimits) {
+        options.limits = limits
+        retention?.limits = limits
+        nextMaintenance = 0
     }
 
     func open() throws(QueryLogError) {
@@ -95,6 +102,11 @@ final class WriterSession {
     /// Does some of retention's work when it is due, as long as `isQuiet`.
     func maintain(while isQuiet: () -> Bool) throws(QueryLogError) {
         let start = Clock.monotonic()
+        if let store {
+            while isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget,
+                try Rollup.step(store.connection)
+            {}
+        }
         guard let retention, start >= nextMaintenance else { return }
         hasMaintenance = true
         while hasMaintenance, isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget {

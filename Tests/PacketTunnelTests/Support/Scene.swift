@@ -9,34 +9,60 @@ enum Scene {
         _ backEnd: CaptureRequest.BackEnd, prepare: String = "", _ change: (inout CaptureRequest) -> Void = { _ in },
         _ body: @escaping @Sendable (inout Peer, any Capture, Hosts) throws -> Void
     ) throws {
-        try Lab.with { try run(backEnd, in: $0, prepare, change, body) }
-    }
-
-    private static func run(
-        _ backEnd: CaptureRequest.BackEnd, in lab: Lab, _ prepare: String, _ change: (inout CaptureRequest) -> Void,
-        _ body: @escaping @Sendable (inout Peer, any Capture, Hosts) throws -> Void
-    ) throws {
-        let hosts = try lab.pair()
-        let script = prepare.replacing("APP", with: hosts.app).replacing("FAR", with: hosts.far)
-            .replacing("LAB", with: lab.prefix)
-        for line in script.split(separator: "\n") where line.hasPrefix("new ") {
-            _ = try lab.namespace(String(line.dropFirst(4)))
-        }
-        try Lab.run(script.split(separator: "\n").filter { !$0.hasPrefix("new ") }.joined(separator: "\n"))
-        var request = CaptureRequest()
-        request.backEnd = backEnd
-        request.state = "/tmp/\(lab.prefix)"
-        change(&request)
-        let final = request
-        let sniffer = try Lab.inside(hosts.far) { try Sniffer() }
-        defer { try? FileManager.default.removeItem(atPath: final.state) }
-        try Lab.inside(hosts.app) {
-            let tun = try TunDevice(final)
-            let capture = try final.capture(tun)
+        try with(backEnd, prepare, change) { hosts in
+            let tun = try TunDevice(hosts.request)
+            let capture = try hosts.request.capture(tun)
             var peer = Peer(tun)
             try capture.attach()
             defer { capture.detach() }
-            try body(&peer, capture, Hosts(app: hosts.app, far: hosts.far, lab: lab, sniffer: sniffer, request: final))
+            try body(&peer, capture, hosts)
+        }
+    }
+
+    /// The same in full mode, with a thread that forwards what `judge` lets it. The network that both hosts are on is captured
+    /// too, unless `change` says otherwise.
+    static func full(
+        _ backEnd: CaptureRequest.BackEnd, prepare: String = "", _ change: (inout CaptureRequest) -> Void = { _ in },
+        judge: @escaping Forwarder.Judge = { _, _ in .allow },
+        _ body: @escaping @Sendable (Forwarder, any Capture, Hosts) throws -> Void
+    ) throws {
+        let full = { (request: inout CaptureRequest) in
+            request.mode = .full
+            request.excludesLocalNetworks = false
+            change(&request)
+        }
+        try with(backEnd, prepare, full) { hosts in
+            let tun = try TunDevice(hosts.request)
+            let capture = try hosts.request.capture(tun)
+            let forwarder = Forwarder(tun, capture, judge)
+            defer { forwarder.stop() }
+            try capture.attach()
+            defer { capture.detach() }
+            try body(forwarder, capture, hosts)
+        }
+    }
+
+    /// Runs `body` in the application host of a fresh lab.
+    private static func with(
+        _ backEnd: CaptureRequest.BackEnd, _ prepare: String, _ change: (inout CaptureRequest) -> Void,
+        _ body: @escaping @Sendable (Hosts) throws -> Void
+    ) throws {
+        try Lab.with { lab in
+            let (app, far) = try lab.pair()
+            let script = prepare.replacing("APP", with: app).replacing("FAR", with: far)
+                .replacing("LAB", with: lab.prefix)
+            for line in script.split(separator: "\n") where line.hasPrefix("new ") {
+                _ = try lab.namespace(String(line.dropFirst(4)))
+            }
+            try Lab.run(script.split(separator: "\n").filter { !$0.hasPrefix("new ") }.joined(separator: "\n"))
+            var request = CaptureRequest()
+            request.backEnd = backEnd
+            request.state = "/tmp/\(lab.prefix)"
+            change(&request)
+            let sniffer = try Lab.inside(far) { try Sniffer() }
+            let hosts = Hosts(app: app, far: far, lab: lab, sniffer: sniffer, request: request)
+            defer { try? FileManager.default.removeItem(atPath: hosts.request.state) }
+            try Lab.inside(app) { try body(hosts) }
         }
     }
 

@@ -1,0 +1,89 @@
+import ArgumentParser
+import Blocklist
+
+/// `webtun flow ls`
+struct FlowLs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "Show all flow rules, those that are asked first on top.",
+        discussion: "Example: webtun flow ls --json | jq -r 'select(.port == 25) | .id'")
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let rules = try BlocklistStore(state: global.stateDirectory).flowRules().sorted(by: FlowRule.isAskedBefore)
+        if output.json {
+            for rule in rules { print(FlowLs.json(rule)) }
+            return
+        }
+        if rules.isEmpty {
+            print("no flow rules; 'webtun flow deny' and 'webtun flow allow' make some")
+            return
+        }
+        var table = Table([
+            .init("ID", .right), .init("ACTION"), .init("REMOTE", elastic: true), .init("PORT"), .init("PROTO"),
+            .init("NAME", elastic: true), .init("APP", elastic: true), .init("USER"), .init("ADDED"),
+            .init("COMMENT", elastic: true),
+        ])
+        for rule in rules {
+            let conditions = rule.conditions
+            table.append([
+                "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
+                Table.Cell(conditions.remote?.description ?? ""), Table.Cell(FlowLs.ports(conditions) ?? ""),
+                Table.Cell(conditions.proto.map(FlowProtocol.text) ?? ""), Table.Cell(FlowLs.name(conditions) ?? ""),
+                Table.Cell(conditions.owner.app ?? ""), Table.Cell(conditions.owner.user ?? ""),
+                Table.Cell(Moment.text(rule.added)), Table.Cell(rule.comment),
+            ])
+        }
+        table.print()
+    }
+
+    private static func ports(_ conditions: FlowConditions) -> String? {
+        conditions.ports.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+    }
+
+    private static func name(_ conditions: FlowConditions) -> String? {
+        conditions.name.map { conditions.isExact ? "\($0) exact" : $0 }
+    }
+
+    /// A rule in a line, such as `deny 203.0.113.0/24 port 25 tcp`.
+    static func text(_ rule: FlowRule) -> String {
+        let conditions = rule.conditions
+        let parts: [String?] = [
+            rule.action.rawValue, conditions.remote?.description, name(conditions),
+            ports(conditions).map { "port \($0)" }, conditions.proto.map(FlowProtocol.text),
+            conditions.owner.app.map { "app \($0)" }, conditions.owner.user.map { "user \($0)" },
+        ]
+        return parts.compactMap(\.self).joined(separator: " ")
+    }
+
+    static func json(_ rule: FlowRule) -> JSONValue {
+        let conditions = rule.conditions
+        return .object([
+            ("id", .integer(Int64(rule.id))), ("action", .string(rule.action.rawValue)), ("direction", .string("out")),
+            ("remote", .optional(conditions.remote?.description)), ("port", .optional(conditions.ports?.lowerBound)),
+            ("port_end", .optional(conditions.ports?.upperBound)),
+            ("proto", .optional(conditions.proto.map(FlowProtocol.text))), ("name", .optional(conditions.name)),
+            ("match", .optional(conditions.name.map { _ in conditions.isExact ? "exact" : "suffix" })),
+            ("app", .optional(conditions.owner.app)), ("user", .optional(conditions.owner.user)),
+            ("uid", .optional(conditions.owner.uid)), ("comment", .string(rule.comment)),
+            ("added", .optional(Moment.iso(rule.added))),
+        ])
+    }
+}
+
+/// `webtun flow rm`
+struct FlowRemove: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Remove flow rules by id.", discussion: "Example: webtun flow rm 3 4")
+
+    @Argument(help: ArgumentHelp("Rules, by id.", valueName: "id"))
+    var ids: [String]
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        for rule in try BlocklistStore(state: global.stateDirectory).removeFlowRules(ids) {
+            print("removed \(FlowLs.text(rule))".printable)
+        }
+    }
+}
