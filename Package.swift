@@ -65,11 +65,14 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
-        room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", "CFetch", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
         .target(name: "CKernel"),
+        .target(
+            name: "CFetch", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])],
+            linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("z")]),
         .target(name: "CTunnel", exclude: ["bpf"], cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
         .systemLibrary(name: "CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
@@ -82,7 +85,10 @@ let package = Package(
             ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS", "TestPackets"]),
         tests("WireTests", ["Wire", "CLDNS", "CAllocations", "TestPackets"]),
         tests("DNSProxyTests", ["DNSProxy", "Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", "TestPackets"]),
-        tests("ContentFilterTests", ["ContentFilter", "Blocklist", "Kernel", "Wire", "CAllocations", "TestPackets"]),
+        .testTarget(
+            name: "ContentFilterTests",
+            dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
+            exclude: ["Golden"], swiftSettings: testing),
         tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests(

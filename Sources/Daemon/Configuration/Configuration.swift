@@ -100,6 +100,12 @@ public struct Configuration: Sendable, Equatable {
         public var clientPrefix6: UInt8 = 128
     }
 
+    /// `[owners]`: who sends packets.
+    public struct Owners: Sendable, Equatable {
+        /// The cgroup whose processes the kernel tells of: `auto`, `none`, or a directory.
+        public var cgroup = "auto"
+    }
+
     /// `[lists]`
     public struct Lists: Sendable, Equatable {
         /// The folder whose lists are loaded on the first run; empty: none.
@@ -132,6 +138,7 @@ public struct Configuration: Sendable, Equatable {
     public var flows = Flows()
     public var dns = DNS()
     public var log = Log()
+    public var owners = Owners()
     public var lists = Lists()
     /// By key, for instance `dns.blocking_ttl`; absent: built in.
     private(set) var origins: [String: Origin] = [:]

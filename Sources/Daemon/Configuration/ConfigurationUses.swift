@@ -118,3 +118,13 @@ extension Configuration.Log {
         return options
     }
 }
+
+extension Configuration.Owners {
+    var source: PacketTunnel.Owners.Cgroup {
+        switch cgroup {
+        case "auto": .auto
+        case "none": .none
+        default: .path(cgroup)
+        }
+    }
+}

@@ -68,6 +68,11 @@ extension Configuration {
         .integer("log.client_prefix6", \.log.clientPrefix6, 0...128),
 
         .text(
+            "owners.cgroup", \.owners.cgroup, wanted: "\"auto\", \"none\" or the directory of a cgroup",
+            parse: { ["auto", "none"].contains($0) || $0.hasPrefix("/") && !$0.contains("\0") ? $0 : nil },
+            print: \.self),
+
+        .text(
             "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
@@ -76,7 +81,8 @@ extension Configuration {
     public static let reloadable: Set<String> = [
         "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
         "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
-        "flows.default", "flows.drop", "log.max_age", "log.max_bytes", "tunnel.exclude", "tunnel.include",
+        "flows.default", "flows.drop", "log.max_age", "log.max_blocked_age", "log.max_bytes", "log.max_rows",
+        "tunnel.exclude", "tunnel.include",
     ]
 
     /// Takes the values that a running webtun can follow from another configuration.
