@@ -59,14 +59,15 @@ let package = Package(
         room(
             "Daemon",
             [
-                "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
-                logging, signals,
+                "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Export", "Kernel", "Wire",
+                "CTunnel", toml, logging, signals,
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
         room("Blocklist", ["Kernel", "Wire", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
+        room("Export", ["QueryLog", "Kernel", "Wire"]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
         .target(name: "CKernel"),
@@ -85,6 +86,7 @@ let package = Package(
         tests("ContentFilterTests", ["ContentFilter", "Blocklist", "Kernel", "Wire", "CAllocations", "TestPackets"]),
         tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
+        tests("ExportTests", ["Export", "QueryLog", "Kernel", "Wire", "CAllocations"]),
         tests(
             "PacketTunnelTests",
             [
