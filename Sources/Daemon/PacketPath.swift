@@ -80,7 +80,7 @@ struct PacketPath: ~Copyable {
         map = capture.flows
         learnsNames = settings.flows.mode == .judge
         raisesLifetime = capture.lowersLifetime
-        log = QueryLogging(ring: ring, addresses: capture.addresses)
+        log = QueryLogging(ring: ring, tap: settings.tap, addresses: capture.addresses)
         printer = settings.printsPackets ? PacketPrinter() : nil
         unsafe input = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
         unsafe output = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)

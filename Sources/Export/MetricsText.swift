@@ -9,6 +9,12 @@ public struct Metric: Sendable {
         public var suffix = ""
         public var labels: [(String, String)] = []
         public var value: Double
+
+        public init(suffix: String = "", labels: [(String, String)] = [], value: Double) {
+            self.suffix = suffix
+            self.labels = labels
+            self.value = value
+        }
     }
 
     public var name: String

@@ -25,6 +25,17 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     /// What a blocked name is answered with; nil: not told.
     public var blocking: Blocked?
     public var counters: Counters
+    /// nil: nothing is exported.
+    public var export: Export?
+
+    /// What went to metrics, dnstap and events since the start, and what was lost on the way.
+    public struct Export: Codable, Sendable, Equatable {
+        /// Queries and answers that the exporter was too slow for.
+        public var dropped: UInt64
+        public var dnstapMessages: UInt64
+        public var dnstapDropped: UInt64
+        public var eventsDropped: UInt64
+    }
 
     /// The keys `dns.blocking_*` in force.
     public struct Blocked: Codable, Sendable, Equatable {
