@@ -85,6 +85,14 @@ struct Conversation: Sendable {
             proto: isTCP ? 6 : 17)
     }
 
+    /// `SO_COOKIE` of the side that opens.
+    var cookie: UInt64 {
+        var cookie: UInt64 = 0
+        var size = socklen_t(8)
+        getsockopt(clientSocket, SOL_SOCKET, 57, &cookie, &size)
+        return cookie
+    }
+
     /// Sends this many bytes from one side to the other; true when they came as they were.
     func carry(_ byteCount: Int, up: Bool) -> Bool {
         let (from, to) = up ? (clientSocket, serverSocket) : (serverSocket, clientSocket)
