@@ -8,6 +8,9 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "hotpath", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
-            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")])
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
+            name: "logfill", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
     ]
 )

@@ -22,6 +22,7 @@ enum Schema {
         migrator.registerMigration("flows") { database in
             try database.execute(sql: flows)
         }
+        migrator.registerMigration("rollups") { try $0.execute(sql: RollupSchema.rollups) }
         return migrator
     }
 

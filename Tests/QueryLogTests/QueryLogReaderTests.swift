@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 import Testing
 import Wire
 
@@ -34,6 +35,7 @@ struct SeededGenerator: RandomNumberGenerator {
         var random = SeededGenerator(seed)
         let names = (0..<40).map { "\(["ads", "cdn", "www"][$0 % 3])\($0).\(["example", "example.net"][$0 % 2])" }
         var reference: [(QueryRow, String)] = []
+        let qtypes: [UInt16] = [1, 28, 65, 16]
         for _ in 0..<3000 {
             let time = Self.now - Int64.random(in: 0..<100_000_000_000, using: &random)
             let blocked = Int.random(in: 0..<4, using: &random) == 0
@@ -44,14 +46,36 @@ struct SeededGenerator: RandomNumberGenerator {
                 $0.client = IPAddress(v4: 0xc000_0200 + UInt32.random(in: 0..<5, using: &random))
                 $0.cached = !blocked && Bool.random(using: &random)
                 $0.upstream = blocked ? IPAddress(v4: 0) : IPAddress("198.51.100.53")!
-                $0.latency = Int32.random(in: 0..<200_000, using: &random)
+                $0.upstreamPort = [53, 5353].randomElement(using: &random)!
+                $0.rcode = [0, 0, 0, 2, 3, -1].randomElement(using: &random)!
+                $0.latency = $0.rcode < 0 ? -1 : Int32.random(in: 0..<200_000, using: &random)
+                $0.qtype = qtypes.randomElement(using: &random)!
+                $0.owner.pid = Int32.random(in: -1...3, using: &random)
             }
             reference.append((row, names.randomElement(using: &random)!))
         }
         self.reference = reference
-        let writer = try base.writer()
-        for (row, name) in reference { base.push(row, name) }
-        writer.stop()
+        // Ten runs of ids, some of them summed up: every start of the writer begins a run.
+        let store = base.scratch.database
+        for start in stride(from: 0, to: 3000, by: 300) {
+            let part = try RowStore(store, labels: testLabels)
+            try part.begin()
+            for (row, name) in reference[start..<start + 300] {
+                try part.insert(row, qname: Name(name)!.bytes, answer: RawSpan())
+            }
+            try part.commit()
+            if start == 1500 { while try Rollup.step(part.connection) {} }
+        }
+        _ = try rows(
+            store,
+            "UPDATE processes SET app = CASE pid WHEN 1 THEN '/usr/bin/curl' WHEN 2 THEN '/opt/firefox' WHEN 3 THEN '/usr/bin/curl' END"
+        )
+        #expect(try rows(store, "SELECT count(*) FROM query_spans") == [["10"]])
+        #expect(try rows(store, "SELECT count(*) FROM query_summaries") == [["5"]])
+    }
+
+    static func app(_ row: QueryRow) -> String? {
+        [1: "/usr/bin/curl", 2: "/opt/firefox", 3: "/usr/bin/curl"][row.owner.pid]
     }
 
     func ids(_ filter: LogFilter) throws -> [Int64] {
@@ -62,24 +86,70 @@ struct SeededGenerator: RandomNumberGenerator {
 
     @Test func filtersFindWhatANaiveSearchFinds() throws {
         var random = SeededGenerator(seed &+ 1)
-        for round in 0..<60 {
+        for round in 0..<200 {
             var filter = LogFilter()
-            filter.verdicts = [nil, .blocked, .allowed].randomElement(using: &random)!
-            filter.name = [nil, "*.example", "ads*", "WWW?.example", "cdn1[0-9].example.net", "absent"]
-                .randomElement(using: &random)!
-            if Bool.random(using: &random) {
-                filter.since = Self.now - Int64.random(in: -10..<100_000_000_000, using: &random)
+            // One to three things at a time.
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                switch Int.random(in: 0..<10, using: &random) {
+                case 0: filter.verdicts = [.blocked, .allowed, .passed, .forwarded].randomElement(using: &random)!
+                case 1:
+                    filter.name = [
+                        "*.example", "ads*", "WWW?.example", "cdn1[0-9].example.net", "absent", "ads9.example.net",
+                    ]
+                    .randomElement(using: &random)!
+                case 2: filter.since = Self.now - Int64.random(in: -10..<100_000_000_000, using: &random)
+                case 3: filter.until = Self.now - Int64.random(in: -10..<100_000_000_000, using: &random)
+                case 4:
+                    filter.client = ClientMatch(
+                        ["192.0.2.3", "192.0.2.9", "192.0.2.0/31", "192.0.2.0/24", "2001:db8::/32"]
+                            .randomElement(using: &random)!)!
+                case 5:
+                    filter.app = ["curl", "*", "fire*", "Curl", "/usr/*", "/opt/firefox", "usr"].randomElement(
+                        using: &random)!
+                case 6: filter.qtype = RecordType([1, 28, 65, 16, 2].randomElement(using: &random)!)
+                case 7: filter.list = ["list1", "list3", "list4"].randomElement(using: &random)!
+                case 8:
+                    filter.rcode = ["NOERROR", "SERVFAIL", "NXDOMAIN", "none", "NOTIMP"].randomElement(using: &random)!
+                default:
+                    filter.upstream = ["198.51.100.53", "198.51.100.53:5353", "198.51.100.54"]
+                        .randomElement(using: &random)!
+                }
             }
-            filter.limit = [nil, 1, 7, 5000].randomElement(using: &random)!
+            filter.limit = [nil, 0, 1, 7, 5000].randomElement(using: &random)!
             filter.after = [nil, 0, 1500, 2999].randomElement(using: &random)!
             var expected: [Int64] = []
             for (index, entry) in reference.enumerated() {
                 let id = Int64(index + 1)
+                let row = entry.row
                 if let after = filter.after, id <= after { continue }
-                if let since = filter.since, entry.row.time < since { continue }
-                if filter.verdicts == .blocked, entry.row.verdict != .block { continue }
-                if filter.verdicts == .allowed, entry.row.verdict == .block { continue }
+                if let since = filter.since, row.time < since { continue }
+                if let until = filter.until, row.time >= until { continue }
+                switch filter.verdicts {
+                case .blocked where row.verdict != .block: continue
+                case .allowed where row.verdict == .block: continue
+                case .passed where row.verdict != .allow: continue
+                case .forwarded where row.verdict != .forward: continue
+                default: break
+                }
                 if let name = filter.name, fnmatch(name.lowercased(), entry.name, 0) != 0 { continue }
+                if let client = filter.client {
+                    let mask: UInt64 = client.bits == 32 ? 0xffff_ffff : client.bits == 31 ? 0xffff_fffe : 0xffff_ff00
+                    if client.address.isIPv6 || row.client.low & mask != client.address.low { continue }
+                }
+                if let app = filter.app {
+                    guard let path = Self.app(row),
+                        fnmatch(app, app.contains("/") ? path : String(path.split(separator: "/").last!), 0) == 0
+                    else { continue }
+                }
+                if let qtype = filter.qtype, row.qtype != qtype.code { continue }
+                if let list = filter.list, row.list <= 0 || "list\(row.list)" != list { continue }
+                if let rcode = filter.rcode {
+                    if (row.rcode < 0 ? "none" : RCode(UInt16(row.rcode)).description) != rcode { continue }
+                }
+                if let upstream = filter.upstream {
+                    let port = row.upstreamPort == 53 ? "" : ":\(row.upstreamPort)"
+                    if row.upstream.isUnspecified || "\(row.upstream)\(port)" != upstream { continue }
+                }
                 expected.append(id)
             }
             if let limit = filter.limit { expected = expected.suffix(limit) }
@@ -89,47 +159,85 @@ struct SeededGenerator: RandomNumberGenerator {
 
     @Test func rankingsCountWhatANaiveCountCounts() throws {
         let reader = try QueryLogReader(path: base.scratch.database)
-        let since = Self.now - 40_000_000_000
-        func naive(_ key: (QueryRow, String) -> String?) -> [TopEntry] {
-            var counts: [String: TopEntry] = [:]
-            for (row, name) in reference where row.time >= since {
-                guard let text = key(row, name) else { continue }
-                counts[text, default: TopEntry(text: text, queries: 0, blocked: 0)].queries += 1
-                if row.verdict == .block { counts[text]!.blocked += 1 }
+        var random = SeededGenerator(seed &+ 2)
+        for round in 0..<12 {
+            let since = round < 2 ? nil : Self.now - Int64.random(in: 0..<100_000_000_000, using: &random)
+            let until = round % 2 == 0 ? nil : Self.now - Int64.random(in: 0..<100_000_000_000, using: &random)
+            let limit = [1, 5, 10, 1000].randomElement(using: &random)!
+            func naive(_ key: (QueryRow, String) -> String?) -> [TopEntry] {
+                var counts: [String: TopEntry] = [:]
+                for (row, name) in reference where row.time >= since ?? .min && row.time < until ?? .max {
+                    guard let text = key(row, name) else { continue }
+                    counts[text, default: TopEntry(text: text, queries: 0, blocked: 0)].queries += 1
+                    if row.verdict == .block { counts[text]!.blocked += 1 }
+                }
+                return Array(
+                    counts.values.sorted { $0.queries != $1.queries ? $0.queries > $1.queries : $0.text < $1.text }
+                        .prefix(limit))
             }
-            return Array(
-                counts.values.sorted { $0.queries != $1.queries ? $0.queries > $1.queries : $0.text < $1.text }
-                    .prefix(10))
+            func top(_ kind: TopKind) throws -> [TopEntry] {
+                try reader.top(kind, since: since, until: until, limit: limit).map {
+                    TopEntry(text: $0.text, queries: $0.queries, blocked: $0.blocked)
+                }
+            }
+            let place: Comment = "seed \(seed), round \(round)"
+            #expect(try top(.names) == naive { $1 }, place)
+            #expect(try top(.blocked) == naive { $0.verdict == .block ? $1 : nil }, place)
+            #expect(try top(.clients) == naive { row, _ in row.client.description }, place)
+            #expect(try top(.lists) == naive { row, _ in row.list > 0 ? "list\(row.list)" : nil }, place)
+            #expect(try top(.apps) == naive { row, _ in Self.app(row) }, place)
+            #expect(
+                try top(.upstreams)
+                    == naive { row, _ in
+                        row.verdict == .block || row.cached
+                            ? nil : "\(row.upstream)" + (row.upstreamPort == 53 ? "" : ":\(row.upstreamPort)")
+                    }, place)
         }
-        #expect(try reader.top(.names, since: since) == naive { $1 }, "seed \(seed)")
-        #expect(try reader.top(.blocked, since: since) == naive { $0.verdict == .block ? $1 : nil }, "seed \(seed)")
-        #expect(try reader.top(.clients, since: since) == naive { row, _ in row.client.description }, "seed \(seed)")
-        #expect(try reader.top(.lists, since: since) == naive { row, _ in row.list > 0 ? "list\(row.list)" : nil })
-        #expect(try reader.top(.apps, since: since).isEmpty)
+        for entry in try reader.top(.upstreams) {
+            let own = reference.map(\.row).filter {
+                $0.verdict != .block && !$0.cached
+                    && ($0.upstreamPort == 53 ? "198.51.100.53" : "198.51.100.53:5353") == entry.text
+            }
+            let sum = own.reduce(Int64(0)) { $0 + Int64(max(0, $1.latency)) }
+            #expect(entry.meanLatency == sum / Int64(own.count), "seed \(seed)")
+        }
     }
 
     @Test func statisticsSumUpTheRows() throws {
-        let statistics = try QueryLogReader(path: base.scratch.database).statistics(now: Self.now)
-        let rows = reference.map(\.row)
-        #expect(statistics.queries == 3000)
-        #expect(statistics.blocked == rows.count { $0.verdict == .block })
-        #expect(statistics.allowed == rows.count { $0.verdict == .allow })
-        #expect(statistics.cached == rows.count { $0.cached })
-        #expect(statistics.resolved == rows.count { $0.verdict != .block && !$0.cached })
-        #expect(statistics.failed == 0)
-        #expect(statistics.oldest == rows.map(\.time).min() && statistics.newest == rows.map(\.time).max())
-        #expect(statistics.lists.map(\.queries).reduce(0, +) == statistics.blocked)
+        let reader = try QueryLogReader(path: base.scratch.database)
+        var random = SeededGenerator(seed &+ 3)
         let hour: Int64 = 3_600_000_000
-        for slot in statistics.hours {
-            let inside = rows.filter { $0.time >= slot.start && $0.time < slot.start + hour }
-            #expect(slot.queries == inside.count && slot.blocked == inside.count { $0.verdict == .block })
-        }
-        #expect(statistics.hours.count == 24 && statistics.hours[23].start + hour > Self.now)
-        let sorted = rows.map { Int64($0.latency) }.sorted()
-        for share in [0.01, 0.5, 0.9, 0.99, 1] {
-            let exact = Double(sorted[max(0, Int((share * 3000).rounded(.up)) - 1)])
-            let found = Double(try #require(statistics.latency.percentile(share)))
-            #expect(abs(found - exact) <= exact / 32 + 1, "seed \(seed), \(share): \(found), not \(exact)")
+        for round in 0..<20 {
+            let since = round == 0 ? nil : Self.now - Int64.random(in: 0..<100_000_000_000, using: &random)
+            // Short ranges too, over the end of an hour and inside one.
+            let until =
+                round % 3 == 0
+                ? nil : (since ?? Self.now) + Int64.random(in: 1..<(round % 3 == 1 ? 2 : 30) * hour, using: &random)
+            let statistics = try reader.statistics(since: since, until: until, now: Self.now)
+            let rows = reference.map(\.row).filter { $0.time >= since ?? .min && $0.time < until ?? .max }
+            let place: Comment = "seed \(seed), round \(round)"
+            #expect(statistics.queries == rows.count, place)
+            #expect(statistics.blocked == rows.count { $0.verdict == .block }, place)
+            #expect(statistics.allowed == rows.count { $0.verdict == .allow }, place)
+            #expect(statistics.cached == rows.count { $0.cached }, place)
+            #expect(statistics.resolved == rows.count { $0.verdict != .block && !$0.cached }, place)
+            #expect(statistics.failed == rows.count { $0.rcode < 0 || $0.rcode == 2 }, place)
+            #expect(statistics.lists.map(\.queries).reduce(0, +) == statistics.blocked, place)
+            for slot in statistics.hours {
+                let inside = rows.filter { $0.time >= slot.start && $0.time < slot.start + hour }
+                #expect(slot.queries == inside.count && slot.blocked == inside.count { $0.verdict == .block }, place)
+            }
+            #expect(statistics.hours.count == 24 && statistics.hours[23].start + hour > Self.now)
+            let sorted = rows.filter { $0.latency >= 0 }.map { Int64($0.latency) }.sorted()
+            #expect(statistics.latency.count == sorted.count, place)
+            for share in [0.01, 0.5, 0.9, 0.99, 1] where !sorted.isEmpty {
+                let exact = Double(sorted[max(0, Int((share * Double(sorted.count)).rounded(.up)) - 1)])
+                let found = Double(try #require(statistics.latency.percentile(share)))
+                #expect(abs(found - exact) <= exact / 32 + 1, "seed \(seed), \(share): \(found), not \(exact)")
+            }
+            if round == 0 {
+                #expect(statistics.oldest == rows.map(\.time).min() && statistics.newest == rows.map(\.time).max())
+            }
         }
     }
 

@@ -42,6 +42,11 @@ enum LocalTime {
         formatter.string(from: Date(timeIntervalSince1970: Double(microseconds) / 1_000_000))
     }
 
+    /// Month and day.
+    static func day(_ microseconds: Int64) -> String {
+        String(text(microseconds).prefix(5))
+    }
+
     /// The hour of the day, two digits.
     static func hour(_ microseconds: Int64) -> String {
         let date = Date(timeIntervalSince1970: Double(microseconds) / 1_000_000)

@@ -8,28 +8,45 @@ struct StatsCommand: ParsableCommand {
         commandName: "stats",
         abstract: "Sum up the query log: totals, lists, latency, hours.",
         discussion: """
+            Queries stay counted by the hour after their rows have been removed ([log] max_age).
+
             Examples:
               webtun stats
               webtun stats --since 7d --json
+              webtun stats --since 2026-01-01 --until 2026-02-01
             """)
 
     @Option(
         name: .customLong("since"),
         help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
     var since: Since?
+    @Option(name: .customLong("until"), help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
+    var until: Since?
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        if let since, let until, since.microseconds >= until.microseconds {
+            throw ValidationError("--since must be before --until")
+        }
+    }
+
     func run() throws {
         let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
-        let statistics = try QueryLogReader(path: global.logPath).statistics(since: since?.microseconds, now: now)
+        let end = min(now, until.map { $0.microseconds - 1 } ?? now)
+        // A day unless more is asked for; a year of hours at most.
+        let asked = since.map { (end - $0.microseconds) / StatsCommand.hour + 2 } ?? 24
+        let statistics = try QueryLogReader(path: global.logPath).statistics(
+            since: since?.microseconds, until: until?.microseconds, now: end, hours: Int(max(1, min(asked, 8784))))
         if output.json {
             print(StatsCommand.json(statistics))
         } else {
             StatsCommand.printTotals(statistics)
-            StatsCommand.printHours(statistics)
+            HourChart(statistics.hours).print()
         }
     }
+
+    private static let hour: Int64 = 3_600_000_000
 
     private static func json(_ statistics: LogStatistics) -> JSONValue {
         let latency = { (histogram: LatencyHistogram) -> JSONValue in
@@ -38,12 +55,16 @@ struct StatsCommand: ParsableCommand {
                 ("p99", .optional(histogram.percentile(0.99))), ("mean", .optional(histogram.mean)),
             ])
         }
+        let moment = { (time: Int64?) -> JSONValue in
+            time.map { .string(Date(timeIntervalSince1970: Double($0) / 1_000_000).formatted(.iso8601)) } ?? .null
+        }
         return .object([
+            ("oldest", moment(statistics.oldest)), ("newest", moment(statistics.newest)),
             ("queries", .integer(Int64(statistics.queries))), ("blocked", .integer(Int64(statistics.blocked))),
             ("allowed", .integer(Int64(statistics.allowed))), ("cached", .integer(Int64(statistics.cached))),
-            ("failed", .integer(Int64(statistics.failed))), ("blocked_share", .number(statistics.blockedShare)),
-            ("cached_share", .number(statistics.cachedShare)), ("latency_us", latency(statistics.latency)),
-            ("upstream_latency_us", latency(statistics.upstreamLatency)),
+            ("resolved", .integer(Int64(statistics.resolved))), ("failed", .integer(Int64(statistics.failed))),
+            ("blocked_share", .number(statistics.blockedShare)), ("cached_share", .number(statistics.cachedShare)),
+            ("latency_us", latency(statistics.latency)), ("upstream_latency_us", latency(statistics.upstreamLatency)),
             (
                 "lists",
                 .array(
@@ -55,9 +76,8 @@ struct StatsCommand: ParsableCommand {
                 "hours",
                 .array(
                     statistics.hours.map { hour in
-                        let start = Date(timeIntervalSince1970: Double(hour.start) / 1_000_000)
-                        return .object([
-                            ("start", .string(start.formatted(.iso8601))), ("queries", .integer(Int64(hour.queries))),
+                        .object([
+                            ("start", moment(hour.start)), ("queries", .integer(Int64(hour.queries))),
                             ("blocked", .integer(Int64(hour.blocked))),
                         ])
                     })
@@ -87,21 +107,5 @@ struct StatsCommand: ParsableCommand {
         table.print(header: false)
         print("answered within (p50 / p90 / p99): \(took(statistics.latency))")
         print("by an upstream:                    \(took(statistics.upstreamLatency))")
-    }
-
-    /// A bar an hour, the blocked part of it in red.
-    private static func printHours(_ statistics: LogStatistics) {
-        guard let most = statistics.hours.map(\.queries).max(), most > 0 else { return }
-        let style = Style.output
-        let width = max(10, min(60, (Terminal.columns() ?? 80) - 20))
-        let block = Terminal.drawsUnicode ? "█" : "#"
-        for hour in statistics.hours where hour.queries > 0 {
-            let full = max(1, hour.queries * width / most)
-            let red = hour.queries == 0 ? 0 : hour.blocked * full / hour.queries
-            let bar =
-                style.paint(String(repeating: block, count: red), .red)
-                + style.paint(String(repeating: block, count: full - red), .green)
-            print("\(LocalTime.hour(hour.start))h \(bar) \(Quantity.count(hour.queries))")
-        }
     }
 }

@@ -5,51 +5,70 @@ public import QueryLog
 struct TopCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "top",
-        abstract: "Rank names, blocked names, programs, clients or lists by queries.",
+        abstract: "Rank names, blocked names, programs, clients, lists or upstreams by queries.",
         discussion: """
+            Names, programs and clients are counted as far back as the log has rows, lists and upstreams as far as it keeps
+            its hourly sums. Upstreams are counted when they were asked; answers of the cache are not theirs.
+
             Examples:
               webtun top blocked --since 24h
+              webtun top upstreams --since 1h
               webtun top clients --limit 5
               webtun top lists --json
             """)
 
-    @Argument(help: "One of: names, blocked, apps, clients, lists.")
+    @Argument(help: "One of: names, blocked, apps, clients, lists, upstreams.")
     var kind: TopKind
     @Option(
         name: .customLong("since"),
         help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
     var since: Since?
+    @Option(name: .customLong("until"), help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
+    var until: Since?
     @Option(name: .customLong("limit"), help: ArgumentHelp("How many.", valueName: "number"))
     var limit = 10
     @OptionGroup var global: GlobalOptions
-    @OptionGroup var output: OutputOptions
+    @OptionGroup var output: LogOutputOptions
 
     func validate() throws {
+        if let since, let until, since.microseconds >= until.microseconds {
+            throw ValidationError("--since must be before --until")
+        }
         guard limit > 0 else { throw ValidationError("--limit takes a positive number") }
     }
 
     func run() throws {
-        let entries = try QueryLogReader(path: global.logPath).top(kind, since: since?.microseconds, limit: limit)
-        if output.json {
+        let entries = try QueryLogReader(path: global.logPath).top(
+            kind, since: since?.microseconds, until: until?.microseconds, limit: limit)
+        if output.json || output.csv {
+            if output.csv { print(CSV.line(members(TopEntry(text: "", queries: 0, blocked: 0)).map(\.0))) }
             for entry in entries {
-                print(
-                    JSONValue.object([
-                        (member, .string(entry.text)), ("queries", .integer(Int64(entry.queries))),
-                        ("blocked", .integer(Int64(entry.blocked))),
-                    ]))
+                print(output.csv ? CSV.line(members(entry)) : JSONValue.object(members(entry)).description)
             }
             return
         }
+        let second = kind == .upstreams ? "MEAN" : "BLOCKED"
         var table = Table([
-            .init("QUERIES", .right), .init("BLOCKED", .right), .init(member.uppercased(), elastic: true),
+            .init("QUERIES", .right), .init(second, .right), .init(member.uppercased(), elastic: true),
         ])
         for entry in entries {
             table.append([
                 Table.Cell(Quantity.count(entry.queries)),
-                Table.Cell(Quantity.count(entry.blocked), entry.blocked > 0 ? .red : .dim), Table.Cell(entry.text),
+                kind == .upstreams
+                    ? Table.Cell(entry.meanLatency.map(Quantity.latency) ?? "")
+                    : Table.Cell(Quantity.count(entry.blocked), entry.blocked > 0 ? .red : .dim),
+                Table.Cell(entry.text),
             ])
         }
         table.print()
+    }
+
+    private func members(_ entry: TopEntry) -> [(String, JSONValue)] {
+        [
+            (member, .string(entry.text)), ("queries", .integer(Int64(entry.queries))),
+            kind == .upstreams
+                ? ("mean_latency_us", .optional(entry.meanLatency)) : ("blocked", .integer(Int64(entry.blocked))),
+        ]
     }
 
     /// The column of the view that is ranked.
@@ -59,6 +78,7 @@ struct TopCommand: ParsableCommand {
         case .apps: "app"
         case .clients: "client"
         case .lists: "list"
+        case .upstreams: "upstream"
         }
     }
 }

@@ -58,6 +58,11 @@ struct Table: Sendable {
         rows.append(cells)
     }
 
+    /// Makes columns at least so many cells wide, for rows that come later.
+    mutating func reserve(_ widths: [Int]) {
+        for (index, width) in widths.prefix(columns.count).enumerated() { natural[index] = max(natural[index], width) }
+    }
+
     /// Forgets the rows but not the widths, for output that goes on and stays aligned.
     mutating func removeRows() {
         rows.removeAll(keepingCapacity: true)

@@ -94,6 +94,32 @@ struct Statement: ~Copyable {
         }
     }
 
+    /// Binds a copy of the bytes.
+    func bind(_ parameter: Int32, bytes: [UInt8]) {
+        unsafe bytes.withUnsafeBytes { buffer in
+            let transient = unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+            if let start = buffer.baseAddress {
+                _ = unsafe sqlite3_bind_blob(handle, parameter, start, Int32(buffer.count), transient)
+            } else {
+                _ = unsafe sqlite3_bind_zeroblob(handle, parameter, 0)
+            }
+        }
+    }
+
+    /// The column's bytes, borrowed until the next step; none for NULL.
+    func withBlob<Result>(_ column: Int32, _ body: (RawSpan) -> Result) -> Result {
+        let start = unsafe sqlite3_column_blob(handle, column)
+        let count = unsafe Int(sqlite3_column_bytes(handle, column))
+        return unsafe body(UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count).bytes)
+    }
+
+    /// The column's UTF-8, borrowed until the next step; none for NULL.
+    func withText<Result>(_ column: Int32, _ body: (RawSpan) -> Result) -> Result {
+        let start = unsafe sqlite3_column_text(handle, column)
+        let count = unsafe Int(sqlite3_column_bytes(handle, column))
+        return unsafe body(UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count).bytes)
+    }
+
     /// Goes on to the next row. Returns false behind the last.
     func step() throws(QueryLogError) -> Bool {
         let result = unsafe sqlite3_step(handle)

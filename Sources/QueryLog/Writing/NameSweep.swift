@@ -140,23 +140,3 @@ final class NameSweep {
         }
     }
 }
-
-/// Small positive numbers, one bit each.
-struct IDSet {
-    private var words: [UInt64] = []
-
-    private(set) var isEmpty = true
-
-    mutating func insert(_ id: Int64) {
-        guard id > 0, id < 1 << 36 else { return }
-        let word = Int(id >> 6)
-        if word >= words.count { words += Array(repeating: 0, count: max(1024, word + 1 - words.count)) }
-        words[word] |= 1 << UInt64(id & 63)
-        isEmpty = false
-    }
-
-    func contains(_ id: Int64) -> Bool {
-        guard id > 0, id >> 6 < words.count else { return false }
-        return words[Int(id >> 6)] & 1 << UInt64(id & 63) != 0
-    }
-}

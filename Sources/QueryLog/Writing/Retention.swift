@@ -40,6 +40,7 @@ final class Retention {
         var isOver = isTooBig.rows
         if !isOver { isOver = try hasTooManyRows() }
         if isOver, try removeOldest(newest: newest) { return true }
+        if try Rollup.renew(connection) { return true }
         if try sweep.step() { return true }
         return try Retention.vacuum(connection, eagerly: isTooBig.file)
     }
@@ -70,6 +71,7 @@ final class Retention {
         }
         if first == newest { closeSpan() }
         try transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: first, last: last, ids: first...last, before: cutoff)
             let removed = try delete("id BETWEEN \(first) AND \(last) AND time < \(cutoff)")
             let ids = try least("id", first, last) ?? last
             let oldest = try least("time", first, last).map { "\($0)" } ?? "newest"
@@ -97,6 +99,7 @@ final class Retention {
         let (first, last) = (find.integer(0), find.integer(1))
         find.reset()
         try transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: first, last: last, ids: first...last)
             let removed = try delete(
                 "id BETWEEN \(first) AND \(last) AND time < \(cutoff)",
                 queries: " AND outcome NOT IN (SELECT id FROM outcomes WHERE verdict = 'block')",
@@ -107,6 +110,7 @@ final class Retention {
                 WHERE first = \(first)
                 """)
             try connection.execute("DELETE FROM query_spans WHERE first = \(first) AND rows <= 0")
+            try Rollup.forgetIfGone(connection, last: last)
         }
         return true
     }
@@ -125,6 +129,7 @@ final class Retention {
     private func removeRows(_ first: Int64, _ last: Int64) throws(QueryLogError) {
         let upTo = min(last, first + Retention.stepRows - 1)
         try transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: first, last: last, ids: first...upTo)
             let removed = try delete("id BETWEEN \(first) AND \(upTo)")
             try connection.execute(
                 upTo == last
@@ -133,6 +138,7 @@ final class Retention {
                     UPDATE query_spans SET first = \(upTo + 1), rows = coalesce(rows, last - first + 1) - \(removed)
                     WHERE first = \(first)
                     """)
+            try Rollup.forgetIfGone(connection, last: last)
         }
     }
 

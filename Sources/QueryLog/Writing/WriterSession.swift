@@ -102,6 +102,11 @@ final class WriterSession {
     /// Does some of retention's work when it is due, as long as `isQuiet`.
     func maintain(while isQuiet: () -> Bool) throws(QueryLogError) {
         let start = Clock.monotonic()
+        if let store {
+            while isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget,
+                try Rollup.step(store.connection)
+            {}
+        }
         guard let retention, start >= nextMaintenance else { return }
         hasMaintenance = true
         while hasMaintenance, isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget {
