@@ -12,10 +12,23 @@ extension FlowEngine {
             judged = -1
             return report(slot, .judged)
         }
-        guard let slot = table.oldest(.ended) else { return nil }
-        let report = report(slot, .ended)
-        table.release(slot)
-        return report
+        while let slot = table.oldest(.ended) {
+            if table[slot].generation == 0 {
+                // It ended before it told its name. The tail of a connection that was forgotten already is no flow.
+                guard table[slot].isOpened else {
+                    table.release(slot)
+                    continue
+                }
+                table[slot].generation = generation
+                table[slot].reason = .unnamed
+                counters.flowsAllowed += 1
+                return report(slot, .judged)
+            }
+            let report = report(slot, .ended)
+            table.release(slot)
+            return report
+        }
+        return nil
     }
 
     private mutating func report(_ slot: Int, _ event: FlowReport.Event) -> FlowReport {
