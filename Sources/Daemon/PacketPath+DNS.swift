@@ -56,6 +56,7 @@ extension PacketPath {
 
     /// The engine's decision over one message.
     private mutating func decide(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
+        log.push(message, origin)
         switch engine.handle(
             message, isStream: origin.isStream, owner: origin.owner, now: origin.arrived, into: &out)
         {
@@ -161,12 +162,12 @@ extension PacketPath {
         // The room for IPv6 headers fits both families; the answer is moved up for IPv4 by `send`.
         var out = unsafe messageRoom(isIPv6: true)
         guard let (origin, answer) = engine.nextAnswer(into: &out) else { return false }
-        note(answer, origin, now: now)
         if !origin.isStream, !origin.client.isIPv6 {
             let message = out.bytes.extracting(first: answer.byteCount)
             var room = unsafe messageRoom(isIPv6: false)
             room.put(0, message)
         }
+        note(answer, origin, now: now)
         send(answer, to: origin)
         return true
     }
@@ -200,6 +201,7 @@ extension PacketPath {
             now: Clock.monotonic())
     }
 
+    /// The answer stands where `send` takes it from.
     private mutating func note(_ answer: Answer, _ origin: Origin, now: UInt64) {
         counters.queries &+= 1
         switch answer.reason {
@@ -209,6 +211,9 @@ extension PacketPath {
             if answer.verdict.action == .block { counters.blocked &+= 1 }
             if answer.isCached { counters.cached &+= 1 }
         }
-        log.push(answer, engine.query, origin, qname: engine.name.bytes, digest: engine.digest.bytes, now: now)
+        let message = unsafe messageRoom(isIPv6: origin.isStream || origin.client.isIPv6)
+        log.push(
+            answer, engine.query, origin, qname: engine.name.bytes, digest: engine.digest.bytes,
+            message: message.bytes.extracting(first: answer.byteCount), now: now)
     }
 }
