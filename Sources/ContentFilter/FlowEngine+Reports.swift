@@ -78,6 +78,12 @@ extension FlowEngine {
         if let slot = table.find(key) { end(slot, now) }
     }
 
+    /// What there is to tell of a flow that goes on; `nil` when it is not known or has no verdict yet.
+    public mutating func count(_ key: FlowKey) -> FlowReport? {
+        guard let slot = table.find(key), table[slot].generation != 0 else { return nil }
+        return report(slot, .counted)
+    }
+
     /// Ends flows so that `count` new ones find room: those least missed.
     public mutating func makeRoom(for count: Int, now: UInt64) {
         let wanted = min(count, table.capacity / 2)

@@ -305,8 +305,10 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         let key = FlowKey(
             source: IPAddress(Judge.client)!, sourcePort: 90, destination: IPAddress(Judge.server)!,
             destinationPort: 99, proto: 17)
+        #expect(judge.engine.count(key).map(\.event) == .counted)
         judge.engine.finish(key, now: judge.now)
         judge.engine.finish(key, now: judge.now)
+        #expect(judge.engine.count(key).map(\.event) == nil)
         judge.engine.endAll(now: judge.now)
         #expect(judge.engine.liveFlows == 0)
         var ends: Set<UInt64> = []
