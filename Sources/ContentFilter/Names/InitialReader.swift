@@ -53,7 +53,7 @@ struct InitialReader {
     /// Puts the data of all CRYPTO frames in its place.
     ///
     /// - Returns: false when the frames are not what an Initial may hold (RFC 9000 section 12.4).
-    private static func gather(_ frames: RawSpan, into window: inout StreamWindow) -> Bool {
+    static func gather(_ frames: RawSpan, into window: inout StreamWindow) -> Bool {
         var at = 0
         while at < frames.byteCount {
             let type = frames.u8(at)
