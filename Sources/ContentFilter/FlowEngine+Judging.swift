@@ -146,6 +146,8 @@ extension FlowEngine {
             table[slot].reason = verdict.reason == .none ? otherwise : FlowReason(verdict.reason)
             table[slot].list = verdict.list
             table[slot].rule = verdict.rule
+            table[slot].match = verdict.match
+            table[slot].labels = verdict.labels
             judged = slot
             if drops { counters.flowsDropped += 1 } else { counters.flowsAllowed += 1 }
         }

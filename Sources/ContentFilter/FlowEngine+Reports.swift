@@ -24,7 +24,8 @@ extension FlowEngine {
         return FlowReport(
             event: event, number: flow.number, key: flow.key, began: flow.began, last: table.seen(slot),
             packets: flow.packets, bytes: flow.bytes, isDropped: flow.isDropped, reason: flow.reason,
-            list: flow.list, rule: flow.rule, nameSource: flow.nameSource, owner: flow.owner,
+            list: flow.list, rule: flow.rule, match: flow.match, labels: flow.labels, nameSource: flow.nameSource,
+            owner: flow.owner,
             patience: table.phase(slot).timeout, isInKernel: flow.isInKernel)
     }
 

@@ -1,3 +1,4 @@
+public import Blocklist
 public import Kernel
 public import Wire
 
@@ -25,6 +26,8 @@ public struct FlowReport: Sendable {
     /// As in `FlowVerdict`.
     public var list: Int32
     public var rule: Int32
+    public var match: Verdict.Match
+    public var labels: UInt8
     public var nameSource: NameSource?
     public var owner: Owner
     /// Nanoseconds without a packet after which it counts as over.

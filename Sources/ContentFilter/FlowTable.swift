@@ -1,3 +1,4 @@
+import Blocklist
 import Kernel
 import Wire
 
@@ -22,6 +23,9 @@ struct Flow {
     /// Where its name is in the pool, and how long it is; 0: it has none.
     var name: UInt32 = 0
     var nameByteCount: UInt8 = 0
+    /// How much of the name matched, and how.
+    var labels: UInt8 = 0
+    var match = Verdict.Match.none
     var nameSource: NameSource?
     var reason = FlowReason.none
     /// A packet of it was let out.

@@ -84,7 +84,7 @@ struct PacketPath: ~Copyable {
         map = capture.flows
         learnsNames = settings.flows.mode == .judge
         raisesLifetime = capture.lowersLifetime
-        log = QueryLogging(ring: ring, addresses: capture.addresses)
+        log = QueryLogging(ring: ring, tap: settings.tap, addresses: capture.addresses)
         self.owners = owners
         needsQueryOwner = policy.needsQueryOwner
         needsFlowOwner = policy.needsFlowOwner

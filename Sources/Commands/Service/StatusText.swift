@@ -42,6 +42,7 @@ enum StatusText {
             ("flows_allowed", count(counters.flowsAllowed)),
             ("flows_dropped", count(counters.flowsDropped)),
             ("log", status.log.map(json) ?? .null),
+            ("export", export(status.export)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -91,6 +92,13 @@ enum StatusText {
             rows.append(("  dropped", Quantity.count(counters.flowsDropped)))
         }
         rows.append(("log", status.log.map { text($0, style) } ?? "off"))
+        if let export = status.export {
+            let lost = export.dropped + export.dnstapDropped + export.eventsDropped
+            var parts: [String] = []
+            if export.dnstapMessages > 0 { parts.append("\(Quantity.count(export.dnstapMessages)) dnstap messages") }
+            if lost > 0 { parts.append(style.paint("\(Quantity.count(lost)) dropped", .yellow)) }
+            rows.append(("export", parts.isEmpty ? "on" : parts.joined(separator: ", ")))
+        }
         rows.append(("running", "\(Seconds.print(status.uptime)), process \(status.pid), version \(status.version)"))
         return rows.map { label, value in
             label + String(repeating: " ", count: max(0, 13 - label.count)) + value + "\n"
@@ -106,6 +114,14 @@ enum StatusText {
             parts.append(style.paint("\(Quantity.count(log.droppedRows)) rows dropped", .yellow))
         }
         return parts.joined(separator: ", ")
+    }
+
+    private static func export(_ export: DaemonStatus.Export?) -> JSONValue {
+        guard let export else { return .null }
+        return .object([
+            ("dropped", count(export.dropped)), ("dnstap_messages", count(export.dnstapMessages)),
+            ("dnstap_dropped", count(export.dnstapDropped)), ("events_dropped", count(export.eventsDropped)),
+        ])
     }
 
     private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }

@@ -61,7 +61,10 @@ public final class Daemon: Sendable {
         try StateDirectory.create(options.state)
         let lock = try InstanceLock(state: options.state)
         let manager = try ServiceManager()
-        let session = Session(options, configuration, manager, logger)
+        let events = configuration.eventSocket
+        var logger = logger
+        if let events { logger.handler = EventLog(events, fallback: logger.handler) }
+        let session = Session(options, configuration, manager, logger, events: events)
         do {
             try await Daemon.race {
                 try await session.run()

@@ -1,5 +1,6 @@
 import Blocklist
 import DNSProxy
+import Export
 import Glibc
 import Kernel
 import Logging
@@ -54,7 +55,19 @@ extension Session {
             }
             status.log = DaemonStatus.Log(writer)
         }
+        status.export = export(engine.exporter)
+        if configuration.dnstap.to != nil, let problem = engine.exporter?.status.dnstapProblem {
+            status.problems.append("dnstap: \(problem)")
+        }
         return status
+    }
+
+    /// What metrics, dnstap and events lost; nil: nothing is exported.
+    private func export(_ exporter: Exporter?) -> DaemonStatus.Export? {
+        guard let status = exporter?.status else { return nil }
+        return .init(
+            dropped: UInt64(status.dropped), dnstapMessages: UInt64(status.dnstapFrames),
+            dnstapDropped: UInt64(status.dnstapDropped), eventsDropped: UInt64(status.eventsDropped))
     }
 
     /// Whether the packet thread does a round now.

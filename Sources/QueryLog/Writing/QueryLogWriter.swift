@@ -21,9 +21,9 @@ public final class QueryLogWriter: Sendable {
         /// Milliseconds between transactions.
         public var interval = 1000
         /// Of the writer's thread: 0…19. While a ring is more than half full it is at most `pressedNiceness`, which gives the
-        /// thread about a tenth of a core that the packet thread wants whole (sched(7), "The nice value").
+        /// thread a twelfth of a core that the packet thread wants whole (sched(7), "The nice value").
         public var niceness: Int32 = 19
-        public var pressedNiceness: Int32 = 10
+        public var pressedNiceness: Int32 = 11
         /// Names whose ids are kept in memory, about 150 bytes each.
         public var cachedNames = 16_384
 
