@@ -125,11 +125,11 @@ extension Session {
         }
     }
 
-    /// Finds the flows that the kernel saw the end of.
+    /// Follows the kernel's table of flows.
     func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
             var sweeper = FlowSweeper(map)
-            while pace.wait(milliseconds: 1000) { engine.loop.finish(sweeper.sweep()) }
+            while pace.wait(milliseconds: 1000) { engine.loop.hear(sweeper.sweep(Clock.monotonic())) }
         }
     }
 
