@@ -25,7 +25,7 @@ public final class QueryLogWriter: Sendable {
         public var niceness: Int32 = 19
         public var pressedNiceness: Int32 = 11
         /// Names whose ids are kept in memory, about 150 bytes each.
-        public var cachedNames = 16_384
+        public var cachedNames = 8192
 
         public init() {}
     }
