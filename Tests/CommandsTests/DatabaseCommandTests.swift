@@ -24,7 +24,12 @@ import Wire
             flow.reason = number == 2 ? .list : .none
             flow.list = number == 2 ? 5 : -1
             flow.nameSource = .sni
-            log.ring.push(flow, name: number == 4 ? RawSpan() : Name("site\(number).example")!.bytes)
+            let name = Name("site\(number).example")!
+            if number == 4 {
+                log.ring.push(flow, name: RawSpan())
+            } else {
+                log.ring.push(flow, name: name.bytes)
+            }
         }
         var end = FlowRow()
         end.flow = 1
