@@ -104,7 +104,12 @@ struct QueryLogging {
         if book.generation != generation { follow() }
         var row = FlowRow()
         row.flow = report.number
-        row.event = report.event == .judged ? .judged : .ended
+        row.event =
+            switch report.event {
+            case .judged: .judged
+            case .counted: .counted
+            case .ended: .ended
+            }
         row.time = Int64(report.began / 1000) &+ offset
         row.client = report.key.source
         row.clientPort = report.key.sourcePort
@@ -122,7 +127,7 @@ struct QueryLogging {
         row.owner = report.owner
         row.packets = report.packets
         row.bytes = report.bytes
-        if report.event == .ended {
+        if report.event != .judged {
             var last = report.last
             if let record {
                 row.packets = max(row.packets, record.packetsOut &+ record.packetsIn)

@@ -281,6 +281,7 @@ import Testing
             }
             #expect(back, "the network is back within a second")
             #expect(slow.status == nil, "\(slow.errors)")
+            #expect(await eventually(within: 5) { world.daemon.status != nil })
             _ = try await world.webtun.start(extra: ["--mode", "full"], log: "again")
             let blocked = try await FlowTests.curl(machine, "http://x.blocked.example/", at: FlowTests.web4)
             #expect([52, 56].contains(blocked.status), "\(blocked)")
