@@ -36,7 +36,7 @@ test: lint
 	scripts/integration
 
 unit:
-	scripts/setup build
+	scripts/setup test
 	$(SWIFT) test --skip '^Integration\.' $(if $(FILTER),--filter $(FILTER))
 
 integration:

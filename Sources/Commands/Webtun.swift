@@ -29,7 +29,7 @@ public struct Webtun: AsyncParsableCommand {
                     Why.self, Search.self,
                 ]),
             CommandGroup(
-                name: "Log", subcommands: [LogCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self]),
+                name: "Log", subcommands: [LogCommand.self, FlowsCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self, DatabaseCommand.self]),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])
 

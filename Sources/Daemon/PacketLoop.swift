@@ -31,13 +31,13 @@ final class PacketLoop: Sendable {
     /// - Throws: `KernelError`, or the rooms' errors, for instance when the listener's port is in use.
     init(
         tunnel: consuming TunDevice, capture: any Capture, settings: LoopSettings, policy: PolicySnapshot,
-        ring: QueryRing?
+        ring: QueryRing?, owners: OwnerLookup?
     ) throws {
         wakeup = try Wakeup()
         path = Mutex(
             try PacketPath(
                 tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring,
-                wakeup: wakeup.number))
+                owners: owners, wakeup: wakeup.number))
     }
 
     /// Starts the thread.

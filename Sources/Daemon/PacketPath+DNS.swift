@@ -13,9 +13,10 @@ extension PacketPath {
     /// Answers the message of a datagram, or each message of a super-packet of them.
     mutating func answerDatagram(_ bytes: RawSpan, _ packet: Packet, _ header: VirtioHeader) {
         let arrived = Clock.monotonic()
-        let origin = Origin(
+        var origin = Origin(
             client: packet.source, clientPort: packet.sourcePort, resolver: packet.destination,
             resolverPort: packet.destinationPort, stream: 0, arrived: arrived)
+        origin.owner = owner(of: origin)
         let size = header.isUDPSegmentation ? max(Int(header.gsoSize), 1) : packet.end - packet.payload
         var at = packet.payload
         repeat {
@@ -48,7 +49,9 @@ extension PacketPath {
     /// The engine's decision over one message.
     private mutating func decide(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
         log.push(message, origin)
-        switch engine.handle(message, isStream: origin.isStream, now: origin.arrived, into: &out) {
+        switch engine.handle(
+            message, isStream: origin.isStream, owner: origin.owner, now: origin.arrived, into: &out)
+        {
         case .answer(let answer):
             note(answer, origin, now: origin.arrived)
             return .answered(answer)
@@ -99,9 +102,10 @@ extension PacketPath {
                 server.discard(query.token, poller: poller, now: now)
                 continue
             }
-            let origin = Origin(
+            var origin = Origin(
                 client: flow.client.address, clientPort: flow.client.port, resolver: flow.resolver.address,
                 resolverPort: flow.resolver.port, stream: query.token.value, arrived: now)
+            origin.owner = owner(of: origin)
             counters.streamed &+= 1
             let message = unsafe takeMessage(query)
             var out = unsafe messageRoom(isIPv6: true)

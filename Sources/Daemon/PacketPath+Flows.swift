@@ -15,7 +15,7 @@ extension PacketPath {
         if header.isUDPSegmentation { arrival.segmentSize = Int(header.gsoSize) }
         var action = flows.decide(&bytes, packet, arrival)
         if action == .identify {
-            arrival.owner = owner(of: flows.flow)
+            arrival.owner = owner(of: flows.flow, now)
             action = flows.decide(&bytes, packet, arrival)
         }
         switch action {
@@ -65,10 +65,6 @@ extension PacketPath {
         let count = Segment.composeAbort(into: &out, after: bytes, packet)
         if raisesLifetime { Lifetime.raise(&out, Packet.parse(out.bytes.part(0, count))) }
         writeOutput(count)
-    }
-
-    private func owner(of flow: FlowKey) -> Owner {
-        .unknown
     }
 
     private mutating func note(_ action: FlowEngine.Action) {

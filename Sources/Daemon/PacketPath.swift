@@ -45,6 +45,10 @@ struct PacketPath: ~Copyable {
     /// Flows that the kernel saw the end of, still to be told of.
     var finished: [FlowEnd] = []
     var log: QueryLogging
+    /// Who sends packets; rules may depend on it.
+    var owners: OwnerLookup?
+    var needsQueryOwner: Bool
+    var needsFlowOwner: Bool
     var printer: PacketPrinter?
     var counters = LoopCounters()
     /// The packet read, and the packet written, each behind its virtio header.
@@ -53,7 +57,7 @@ struct PacketPath: ~Copyable {
 
     init(
         tunnel: consuming TunDevice, capture: any Capture, settings: LoopSettings, policy: PolicySnapshot,
-        ring: QueryRing?, wakeup: CInt
+        ring: QueryRing?, owners: OwnerLookup?, wakeup: CInt
     ) throws {
         // What can fail comes first.
         let poller = try Poller()
@@ -81,6 +85,9 @@ struct PacketPath: ~Copyable {
         learnsNames = settings.flows.mode == .judge
         raisesLifetime = capture.lowersLifetime
         log = QueryLogging(ring: ring, tap: settings.tap, addresses: capture.addresses)
+        self.owners = owners
+        needsQueryOwner = policy.needsQueryOwner
+        needsFlowOwner = policy.needsFlowOwner
         printer = settings.printsPackets ? PacketPrinter() : nil
         unsafe input = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
         unsafe output = .allocate(byteCount: PacketPath.bufferByteCount, alignment: 64)
@@ -146,7 +153,10 @@ struct PacketPath: ~Copyable {
     }
 
     private mutating func follow(_ mail: PacketLoop.Mail, _ now: UInt64) {
-        if let policy = mail.policy { engine.adopt(policy) }
+        if let policy = mail.policy {
+            engine.adopt(policy)
+            followOwners(policy)
+        }
         if let until = mail.pausedUntil { engine.pausedUntil = until }
         if let servers = mail.servers { exchange.setServers(servers, now: now, poller: poller) }
         followFlows(mail, now)

@@ -68,6 +68,7 @@ struct QueryLogging {
         row.qtype = query.qtype
         row.resolver = origin.resolver
         row.clientPort = origin.clientPort
+        row.owner = origin.owner
         row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
         row.list = answer.verdict.list

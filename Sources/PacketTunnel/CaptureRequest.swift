@@ -31,7 +31,8 @@ public struct CaptureRequest: Sendable, Equatable {
     public var excludesLocalNetworks = true
     /// Full mode: later packets of an allowed flow stay in the kernel. Only `link` can do that.
     public var fastPath = true
-    /// Flows that the kernel's table holds in full mode; more of them push out those that were silent longest.
+    /// Flows that the kernel's table holds in full mode, 16,384 at least; more of them push out those that were silent
+    /// longest, whose next packet comes to user space again.
     public var flowCapacity: UInt32 = 131_072
     /// Whether the kernel may hand over super-packets and packets without checksum.
     public var offloads = true

@@ -7,6 +7,8 @@ enum Change: Codable, Equatable, Sendable {
     case route(TunRoute)
     /// A setting of the TUN itself, below `/proc/sys/net`; gone with the TUN.
     case setting(path: String, value: String)
+    /// A setting of the machine, below `/proc/sys/net`, and what it was.
+    case switching(path: String, value: String, old: String)
     /// A strict reverse-path filter of a link made loose. The kernel looks the reverse path of a reply from port 53 up with
     /// the ports swapped, so the rules that divert DNS answer it, and a strict filter would drop what upstreams reply.
     case loosen(link: String)
@@ -16,7 +18,7 @@ enum Change: Codable, Equatable, Sendable {
         switch self {
         case .rule(let rule): rule.command("add")
         case .route(let route): route.command("replace")
-        case .setting(let path, let value): "sysctl net.\(path.replacing("/", with: "."))=\(value)"
+        case .setting(let path, let value), .switching(let path, let value, _): Change.sysctl(path, value)
         case .loosen(let link): "sysctl net.ipv4.conf.\(link).rp_filter=2"
         }
     }
@@ -27,6 +29,7 @@ enum Change: Codable, Equatable, Sendable {
         case .rule(let rule): rule.command("del")
         case .route(let route): route.command("del")
         case .setting: Step.byItself
+        case .switching(let path, _, let old): Change.sysctl(path, old)
         case .loosen(let link): "sysctl net.ipv4.conf.\(link).rp_filter=1"
         }
     }
@@ -35,7 +38,8 @@ enum Change: Codable, Equatable, Sendable {
         switch self {
         case .rule(let rule): try rule.apply(&netlink)
         case .route(let route): try route.apply(&netlink)
-        case .setting(let path, let value): try Change.write(value, to: "/proc/sys/net/" + path)
+        case .setting(let path, let value), .switching(let path, let value, _):
+            try Change.write(value, to: Change.settings + path)
         case .loosen(let link): try Change.write("2", to: ReversePath.setting(link))
         }
     }
@@ -47,11 +51,19 @@ enum Change: Codable, Equatable, Sendable {
             case .rule(let rule): try rule.revert(&netlink)
             case .route(let route): try route.revert(&netlink)
             case .setting: break
+            case .switching(let path, _, let old): try Change.write(old, to: Change.settings + path)
             case .loosen(let link): try Change.write("1", to: ReversePath.setting(link))
             }
         } catch  where [ENOENT, ESRCH, ENODEV].contains(error.errno.code) {
             return
         }
+    }
+
+    static let settings = "/proc/sys/net/"
+
+    /// A name of a link may have dots, which `sysctl` wants as slashes then.
+    private static func sysctl(_ path: String, _ value: String) -> String {
+        "sysctl net/\(path)=\(value)"
     }
 
     static func write(_ value: String, to path: String) throws(KernelError) {

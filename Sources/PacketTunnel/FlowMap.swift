@@ -68,8 +68,7 @@ public final class FlowMap: @unchecked Sendable {
             unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
             unsafe options.ctx_in = UnsafeRawPointer(order)
             unsafe options.ctx_size_in = UInt32(MemoryLayout<capture_order>.size)
-            unsafe options.ctx_out = UnsafeMutableRawPointer(order)
-            unsafe options.ctx_size_out = UInt32(MemoryLayout<capture_order>.size)
+            // The kernel copies the answer back to where the order was.
             return unsafe bpf_prog_test_run_opts(self.order, &options) == 0 && order.pointee.found == 1
         }
     }

@@ -98,9 +98,14 @@ final class LinkPrograms: @unchecked Sendable {
         for name in LinkPrograms.fullMaps {
             let map = unsafe bpf_object__find_map_by_name(object, name)
             unsafe bpf_map__set_autocreate(map, isFull)
-            if name == "flows" { unsafe bpf_map__set_max_entries(map, max(1, request.flowCapacity)) }
+            if name == "flows" {
+                unsafe bpf_map__set_max_entries(map, max(LinkPrograms.leastFlows, request.flowCapacity))
+            }
         }
     }
+
+    /// A flow must not be pushed out while its packet waits in the TUN's queue, and the kernel's LRU is a rough one.
+    private static let leastFlows = TunDevice.queueLength * 4
 
     /// The program that changes entries of `flows`.
     static let order = "flow_order"

@@ -104,15 +104,26 @@ extension CaptureRequest {
             .setting(path: "ipv4/conf/\(tun)/rp_filter", value: "2"),
             .setting(path: "ipv4/conf/\(tun)/forwarding", value: "1"),
         ]
+        if mode == .full {
+            // Packets of this machine come back to it as if from elsewhere.
+            changes.append(.setting(path: "ipv4/conf/\(tun)/accept_local", value: "1"))
+            if families.contains(true) { changes += Forwarding.changes(links.links, tun: tun) }
+        }
         changes += ReversePath.changes(links.links, except: tun)
         for isIPv6 in families {
-            let source = TunRoute.usualSource(isIPv6: isIPv6, &netlink)
+            let source = TunRoute.usualSource(isIPv6: isIPv6, mark: mark, &netlink)
             changes += TunRoute.pair(isIPv6: isIPv6, table: table, tun: tun, source: source).map(Change.route)
         }
-        for isIPv6 in families {
-            changes += Rule.divertDNS(isIPv6: isIPv6, mark: mark, tun: tun, table: table).map(Change.rule)
+        for isIPv6 in families { changes += Rule.divertDNS(self, isIPv6: isIPv6).map(Change.rule) }
+        return changes + fullRules(families, links, include: include, exclude: exclude).map(Change.rule)
+    }
+
+    /// The rules of full mode that depend on prefixes and on the networks of this moment.
+    func fullRules(_ families: [Bool], _ links: LinkTable, include: [Prefix], exclude: [Prefix]) -> [Rule] {
+        let local = excludesLocalNetworks ? links.localNetworks { !$0.isLoopback && $0.name != tun } : []
+        return families.flatMap {
+            Rule.divertAll(self, isIPv6: $0, include: include, exclude: exclude + local)
         }
-        return changes
     }
 }
 

@@ -3,9 +3,10 @@ import Kernel
 import Synchronization
 public import Wire
 
-/// The `route` back end, for kernels without TCX: rules send DNS to a table whose default route is the TUN.
+/// The `route` back end, for kernels without TCX: rules send DNS, or in full mode everything, to a table whose default route
+/// is the TUN.
 ///
-/// It captures what the machine sends and forwards, by any link; a socket bound to a device (`SO_BINDTODEVICE`,
+/// It captures what the machine sends by any link, and the DNS that it forwards; a socket bound to a device (`SO_BINDTODEVICE`,
 /// `IP_UNICAST_IF`) escapes. When the process dies the table is empty and the rules are harmless; `cleanup` removes them.
 ///
 /// Any thread. Works in the network namespace of the thread that calls `attach`.
@@ -21,9 +22,17 @@ public final class RouteCapture: Capture {
         var applied: [Change] = []
         var sources: [IPAddress?] = []
         var table = LinkTable()
+        var include: [Prefix]
+        var exclude: [Prefix]
         var follower: LinkFollower?
         var problem: String?
         var selection: LinkSelection
+
+        init(_ request: CaptureRequest, _ selection: LinkSelection) {
+            include = request.include
+            exclude = request.exclude
+            self.selection = selection
+        }
     }
 
     private let current: Mutex<State>
@@ -31,10 +40,10 @@ public final class RouteCapture: Capture {
     /// Undoes what an earlier webtun left, and looks whether the table and the places of the rules are free.
     public init(_ request: CaptureRequest, tun: borrowing TunDevice) throws(CaptureError) {
         self.request = request
+        current = Mutex(State(request, LinkSelection(request)))
         ifindex = tun.ifindex
         families = tun.hasIPv6 ? [false, true] : [false]
         journal = Journal(state: request.state)
-        current = Mutex(State(selection: LinkSelection(request)))
         try CaptureError.unified {
             var netlink = try NetlinkSocket()
             try journal.undo(&netlink)
@@ -69,12 +78,21 @@ public final class RouteCapture: Capture {
         state.follower = try LinkFollower(groups: RouteCapture.events) { [weak self] in self?.refresh() }
         var netlink = try NetlinkSocket()
         let links = try LinkTable(&netlink)
-        for change in request.routeChanges(families, links, &netlink) {
-            state.applied.append(change)
-            try journal.write(state.applied)
-            try change.apply(&netlink)
-        }
+        for change in request.routeChanges(families, links, &netlink) { try make(change, &state, &netlink) }
         try look(&state, &netlink)
+    }
+
+    /// The journal comes first: better one change too many in it.
+    private func make(_ change: Change, _ state: inout State, _ netlink: inout NetlinkSocket) throws {
+        state.applied.append(change)
+        try journal.write(state.applied)
+        try change.apply(&netlink)
+    }
+
+    private func takeBack(_ change: Change, _ state: inout State, _ netlink: inout NetlinkSocket) throws {
+        try change.revert(&netlink)
+        state.applied.removeAll { $0 == change }
+        try journal.write(state.applied)
     }
 
     private static let events = UInt32(
@@ -113,7 +131,7 @@ public final class RouteCapture: Capture {
     /// Forgets the changes without undoing them, as a process that dies does.
     func abandon() {
         let follower = current.withLock { state in
-            defer { state = State(selection: state.selection) }
+            defer { state = State(request, state.selection) }
             return state.follower
         }
         follower?.stop()
@@ -125,7 +143,7 @@ public final class RouteCapture: Capture {
             guard state.follower != nil else { return }
             do {
                 var netlink = try NetlinkSocket()
-                let sources = families.map { TunRoute.usualSource(isIPv6: $0, &netlink) }
+                let sources = families.map { TunRoute.usualSource(isIPv6: $0, mark: request.mark, &netlink) }
                 if sources != state.sources {
                     for (isIPv6, source) in zip(families, sources) {
                         let pair = TunRoute.pair(
@@ -135,10 +153,9 @@ public final class RouteCapture: Capture {
                 }
                 try look(&state, &netlink)
                 for change in ReversePath.changes(state.table.links, except: request.tun) {
-                    state.applied.append(change)
-                    try journal.write(state.applied)
-                    try change.apply(&netlink)
+                    try make(change, &state, &netlink)
                 }
+                try followPrefixes(&state, &netlink)
                 state.problem = nil
             } catch {
                 state.problem = "\(error)"
@@ -146,9 +163,20 @@ public final class RouteCapture: Capture {
         }
     }
 
+    /// Makes the rules of full mode what the prefixes and networks of this moment want, additions first.
+    private func followPrefixes(_ state: inout State, _ netlink: inout NetlinkSocket) throws {
+        let wanted = request.fullRules(families, state.table, include: state.include, exclude: state.exclude)
+            .map(Change.rule)
+        let fixed = families.flatMap { Rule.divertDNS(request, isIPv6: $0) }.map(Change.rule)
+        let present = state.applied.filter { if case .rule = $0 { !fixed.contains($0) } else { false } }
+        for change in wanted where !present.contains(change) { try make(change, &state, &netlink) }
+        for change in present where !wanted.contains(change) { try takeBack(change, &state, &netlink) }
+    }
+
     private func look(_ state: inout State, _ netlink: inout NetlinkSocket) throws {
-        state.sources = families.map { TunRoute.usualSource(isIPv6: $0, &netlink) }
+        state.sources = families.map { TunRoute.usualSource(isIPv6: $0, mark: request.mark, &netlink) }
         state.table = try LinkTable(&netlink)
+        if request.mtu == nil { try state.table.giveMTU(to: ifindex, where: { !$0.isLoopback }, &netlink) }
         addresses.publish(state.table.addressTable(served: state.selection.serves))
     }
 
@@ -192,5 +220,14 @@ public final class RouteCapture: Capture {
     public var lowersLifetime: Bool { true }
 
     public func setPrefixes(include: [Prefix], exclude: [Prefix]) throws(CaptureError) {
+        try current.withLock { state throws(CaptureError) in
+            state.include = include
+            state.exclude = exclude
+            guard state.follower != nil else { return }
+            try CaptureError.unified {
+                var netlink = try NetlinkSocket()
+                try followPrefixes(&state, &netlink)
+            }
+        }
     }
 }

@@ -53,8 +53,8 @@ struct TunRoute: Codable, Equatable, Sendable {
     }
 
     /// The address with which the machine reaches the world, `nil` when it has no route there. Asks the kernel about a
-    /// root name server; sends nothing.
-    static func usualSource(isIPv6: Bool, _ netlink: inout NetlinkSocket) -> IPAddress? {
+    /// root name server, by a packet that is not diverted; sends nothing.
+    static func usualSource(isIPv6: Bool, mark: UInt32, _ netlink: inout NetlinkSocket) -> IPAddress? {
         let world =
             isIPv6 ? IPAddress(high: 0x2001_0503_ba3e_0000, low: 0x0000_0000_0002_0030) : IPAddress(v4: 0xc629_0004)
         var header = rtmsg()
@@ -62,6 +62,7 @@ struct TunRoute: Codable, Equatable, Sendable {
         header.rtm_dst_len = UInt8(world.byteCount * 8)
         var message = NetlinkMessage(RTM_GETROUTE, flags: NLM_F_ACK, header: header)
         message.put(Int(RTA_DST.rawValue), world)
+        message.put(Int(RTA_MARK.rawValue), mark)
         var source: IPAddress?
         try? netlink.dump(message, "find the route to \(world)") { reply in
             if reply.type == RTM_NEWROUTE {

@@ -53,10 +53,15 @@ extension Name {
 
     /// All digits, or `0x` and hexadecimal digits.
     private static func isNumber(_ label: RawSpan) -> Bool {
-        if label.byteCount >= 2, label.u8(0) == UInt8(ascii: "0"), lower(label.u8(1)) == UInt8(ascii: "x") {
-            return (2..<label.byteCount).allSatisfy { isHexadecimal(label.u8($0)) }
+        let isHexadecimal =
+            label.byteCount >= 2 && label.u8(0) == UInt8(ascii: "0") && lower(label.u8(1)) == UInt8(ascii: "x")
+        var at = isHexadecimal ? 2 : 0
+        while at < label.byteCount {
+            let byte = label.u8(at)
+            guard isDigit(byte) || isHexadecimal && Name.isHexadecimal(byte) else { return false }
+            at += 1
         }
-        return (0..<label.byteCount).allSatisfy { isDigit(label.u8($0)) }
+        return true
     }
 
     private static func isIPv6Text(_ text: RawSpan) -> Bool {

@@ -78,8 +78,14 @@ import Wire
             [log]
             enabled = false
             ring_bytes = 65536
+            waiting_bytes = 2_000_000
             max_age = "1d12h"
+            max_blocked_age = "30d"
             max_bytes = 0
+            max_rows = 5
+            privacy = "no-names"
+            client_prefix = 24
+            client_prefix6 = 0
             [lists]
             starter = ""
             """)
@@ -120,6 +126,12 @@ import Wire
         expected.log.ringBytes = 65536
         expected.log.maxAge = 36 * 3600
         expected.log.maxBytes = 0
+        expected.log.waitingBytes = 2_000_000
+        expected.log.maxBlockedAge = 30 * 86_400
+        expected.log.maxRows = 5
+        expected.log.privacy = .noNames
+        expected.log.clientPrefix = 24
+        expected.log.clientPrefix6 = 0
         expected.lists.starter = ""
         #expect(configuration.capture == expected.capture)
         #expect(configuration.tunnel == expected.tunnel)

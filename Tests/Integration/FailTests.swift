@@ -8,7 +8,10 @@ import Testing
         let source = Paths.root + "/Tests/Integration/hold/hold.c"
         let program = host.lab.path("hold")
         try await must(
-            ["clang", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, source])
+            [
+                Paths.root + "/scripts/clang", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
+                "-o", program, source,
+            ])
         let holding = try await Running.start(
             [program, "\(daemon.pid)", "packet path", "\(milliseconds)"], log: host.lab.path("hold-log"))
         try await holding.waitFor("held", within: 5)

@@ -10,9 +10,10 @@ enum ListTarget {
         _ = try? FormatDetector.check(list.span, path: "fuzz")
         _ = try? FormatDetector.detect(list.span, path: "fuzz")
         var sink = Sink()
-        var (hosts, domains) = (HostsParser(), DomainsParser())
+        var (hosts, domains, addresses) = (HostsParser(), DomainsParser(), AddressParser())
         for line in list.split(separator: 0x0a) where line.count <= LineReader.longest {
             let line = Array(line)
+            addresses.parse(line.span, into: &sink)
             if first & 1 == 0 {
                 hosts.parse(line.span, into: &sink)
             } else {
@@ -31,6 +32,11 @@ enum ListTarget {
             promise(wire.description == text, "\(wire) is not \(text)")
         }
 
+        mutating func address(_ prefix: IPPrefix) {
+            let text = prefix.description
+            promise((try? IPPrefix(text)) == prefix, "\(text) read again")
+        }
+
         mutating func skip() {}
 
         mutating func refuse(_ problem: LineProblem) {
@@ -42,6 +48,7 @@ enum ListTarget {
         let lists = [
             "0.0.0.0 ads.example tracker.example # comment\n::1 localhost\n127.0.0.1\tx.example\r\n192.0.2.1 real.example",
             "ads.example\n*.wild.example\nBÜCHER.example.\nxn--bcher-kva.example\n! comment\n// c\na b\n-.x\n\u{130}.example",
+            "192.0.2.7\n2001:db8::/32 # c\n198.51.100.0/24 ; c\n203.0.113.010\n0.0.0.0/0\n192.0.2.1/24\n::ffff:192.0.2.1",
             "||x.example^\naddress=/x/\n$TTL 1\n<html>",
         ]
         return lists.flatMap { [[0] + Array($0.utf8), [1] + Array($0.utf8)] }

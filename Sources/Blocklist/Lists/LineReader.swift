@@ -16,14 +16,17 @@ struct LineReader: ~Copyable {
     private var buffer = [UInt8](repeating: 0, count: 1 << 20)
 
     /// - Throws: `BlocklistError.listRefused` when the file cannot be read, with the kernel's reason.
-    init(path: String) throws(BlocklistError) {
+    ///
+    /// - Parameter name: what errors call it; by default the path.
+    init(path: String, called name: String? = nil) throws(BlocklistError) {
+        let name = name ?? path
         let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard number >= 0 else { throw .listRefused(path, "\(Errno.current())") }
+        guard number >= 0 else { throw .listRefused(name, "\(Errno.current())") }
         let file = Descriptor(owning: number)
         var status = stat()
-        guard unsafe fstat(number, &status) == 0 else { throw .listRefused(path, "\(Errno.current())") }
-        guard status.st_mode & S_IFMT != S_IFDIR else { throw .listRefused(path, "a directory, not a list") }
-        self.path = path
+        guard unsafe fstat(number, &status) == 0 else { throw .listRefused(name, "\(Errno.current())") }
+        guard status.st_mode & S_IFMT != S_IFDIR else { throw .listRefused(name, "a directory, not a list") }
+        self.path = name
         self.file = file
         size = Int(status.st_size)
     }

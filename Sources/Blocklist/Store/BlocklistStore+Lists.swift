@@ -11,12 +11,18 @@ extension BlocklistStore {
         public var format: ListFormat?
         public var allow: Bool
         public var exact: Bool
+        /// When and how it is fetched again, of a list on the web.
+        public var subscription: Subscription
 
-        public init(name: String? = nil, format: ListFormat? = nil, allow: Bool = false, exact: Bool = false) {
+        public init(
+            name: String? = nil, format: ListFormat? = nil, allow: Bool = false, exact: Bool = false,
+            subscription: Subscription = Subscription()
+        ) {
             self.name = name
             self.format = format
             self.allow = allow
             self.exact = exact
+            self.subscription = subscription
         }
     }
 
@@ -49,56 +55,90 @@ extension BlocklistStore {
         }
     }
 
-    /// Reads a file into a new list. Nothing is kept when the file is refused. Call `compile` afterwards.
+    /// Reads a file, or what is fetched from an address, into a new list. Nothing is kept when it is refused. Call
+    /// `compile` afterwards.
     ///
     /// - Throws: `BlocklistError.listExists`, `.listRefused`.
     public func add(
-        _ path: String, _ options: ListOptions = ListOptions(), progress: ProgressHandler = { _ in }
+        _ source: String, _ options: ListOptions = ListOptions(), fetcher: ListFetcher = ListFetcher(),
+        progress: ProgressHandler = { _ in }
     ) throws -> ImportReport {
-        if path.contains("://") {
-            throw BlocklistError.badArgument(
-                "\(path): lists are read from files; download it first, for example with curl -fO")
-        }
-        let source = BlocklistStore.absolute(path)
-        let name = options.name ?? BlocklistStore.title(source)
+        let url = ListURL.looksLike(source) ? try ListURL(source) : nil
+        let source = url?.text ?? BlocklistStore.absolute(source)
+        let name = options.name ?? url?.title ?? BlocklistStore.title(source)
         guard !name.isEmpty, name.utf8.count <= 200, !name.unicodeScalars.contains(where: { $0.value < 0x20 }) else {
             throw BlocklistError.badArgument("'\(name)' cannot be a list's name")
         }
+        try read { try BlocklistStore.checkFree($0, name) }
+        let content = try content(of: source, known: nil, fetcher, progress)
+        defer { content.discard() }
         return try write { db in
-            let taken = try Bool.fetchOne(db, sql: "SELECT 1 FROM list WHERE name = ?", arguments: [name]) ?? false
-            if taken { throw BlocklistError.listExists(name) }
+            try BlocklistStore.checkFree(db, name)
             try db.execute(
                 sql: "INSERT INTO list (name, source, format, allow, exact, added) VALUES (?, ?, ?, ?, ?, ?)",
                 arguments: [
                     name, source, options.format?.rawValue ?? "auto", options.allow, options.exact,
                     BlocklistStore.now(),
                 ])
-            return try BlocklistStore.fill(db, BlocklistStore.list(db, name), progress: progress)
+            let list = try BlocklistStore.list(db, name)
+            let report = try BlocklistStore.fill(db, list, from: content.path, progress: progress)
+            if url != nil {
+                try BlocklistStore.setSubscription(db, list.id, options.subscription)
+                try BlocklistStore.noteSuccess(db, list.id, content.version)
+            }
+            return report
         }
     }
 
-    /// Reads a list's file again. When it is refused, the entries stay as they were, and the list keeps the reason.
-    /// Call `compile` afterwards.
+    private static func checkFree(_ db: Database, _ name: String) throws {
+        let taken = try Bool.fetchOne(db, sql: "SELECT 1 FROM list WHERE name = ?", arguments: [name]) ?? false
+        if taken { throw BlocklistError.listExists(name) }
+    }
+
+    /// What became of an update.
+    public enum Update: Sendable, Equatable {
+        case updated(ImportReport)
+        /// The server has no other version than the one in force.
+        case unchanged(BlockList)
+    }
+
+    /// Reads a list's file or address again. When that fails, the entries stay as they were, and the list keeps the
+    /// reason. Call `compile` afterwards.
     ///
+    /// - Parameters:
+    ///   - force: fetch it even when the server says that it did not change.
+    ///   - maxShrink: percent of its names that a fetched list may lose; by default what the list was added with.
     /// - Throws: `BlocklistError.listRefused`, `.noSuchList`.
-    public func update(_ name: String, progress: ProgressHandler = { _ in }) throws -> ImportReport {
+    public func update(
+        _ name: String, fetcher: ListFetcher = ListFetcher(), force: Bool = false, maxShrink: Int? = nil,
+        progress: ProgressHandler = { _ in }
+    ) throws -> Update {
+        let list = try list(name)
         do {
+            let known = force ? nil : try version(of: list.id)
+            let content = try content(of: list.source, known: known, fetcher, progress)
+            defer { content.discard() }
             return try write { db in
-                let list = try BlocklistStore.list(db, name)
+                // Another process may have changed or removed it meanwhile.
+                let list = try BlocklistStore.list(db, "\(list.id)")
+                guard !content.isUnchanged else {
+                    try BlocklistStore.noteSuccess(db, list.id, nil)
+                    return try .unchanged(BlocklistStore.list(db, "\(list.id)"))
+                }
                 let range = EntryID.range(of: Int64(list.id))
                 try db.execute(
                     sql: "DELETE FROM entry WHERE id BETWEEN ? AND ?",
                     arguments: [range.lowerBound, range.upperBound])
-                return try BlocklistStore.fill(db, list, progress: progress)
+                let report = try BlocklistStore.fill(db, list, from: content.path, progress: progress)
+                if content.isFetched {
+                    try BlocklistStore.checkShrinking(list, to: report.entries, maxShrink: maxShrink)
+                    try BlocklistStore.noteSuccess(db, list.id, content.version)
+                }
+                return .updated(report)
             }
         } catch let error as BlocklistError {
             guard case .listRefused(_, let reason) = error else { throw error }
-            try write { db in
-                let list = try BlocklistStore.list(db, name)
-                try db.execute(
-                    sql: "UPDATE list SET checked = ?, error = ? WHERE id = ?",
-                    arguments: [BlocklistStore.now(), reason, list.id])
-            }
+            try write { try BlocklistStore.noteFailure($0, list.id, reason) }
             throw error
         }
     }
@@ -129,8 +169,10 @@ extension BlocklistStore {
     }
 
     /// Writes the entries of a list that has none, and what was found into its row.
-    private static func fill(_ db: Database, _ list: BlockList, progress: ProgressHandler) throws -> ImportReport {
-        var reader = try LineReader(path: list.source)
+    private static func fill(
+        _ db: Database, _ list: BlockList, from path: String, progress: ProgressHandler
+    ) throws -> ImportReport {
+        var reader = try LineReader(path: path, called: list.source)
         let format = try reader.withHead { head throws(BlocklistError) in
             try FormatDetector.check(head, path: list.source)
             if let format = ListFormat(rawValue: list.format) { return format }
@@ -207,7 +249,7 @@ extension BlockList {
         self.init(
             id: row["id"], name: row["name"], source: row["source"], format: row["format"],
             detected: row["detected"], allow: row["allow"], exact: row["exact"], enabled: row["enabled"],
-            lines: row["lines"], entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
+            every: row["every"], maxShrink: row["shrink"], due: row["due"], lines: row["lines"], entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
             added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"])
     }
 }

@@ -2,7 +2,7 @@
 public struct BlockList: Sendable, Equatable {
     public var id: Int32
     public var name: String
-    /// Absolute path of the file it is read from.
+    /// Absolute path of the file it is read from, or the address it is fetched from.
     public var source: String
     /// As asked for: `auto`, or a `ListFormat`.
     public var format: String
@@ -11,6 +11,12 @@ public struct BlockList: Sendable, Equatable {
     public var allow: Bool
     public var exact: Bool
     public var enabled: Bool
+    /// Seconds from one fetching to the next; nil: when asked to.
+    public var every: Int64?
+    /// Percent of its names that it may lose when fetched.
+    public var maxShrink: Int
+    /// When it is to be fetched next: microseconds since 1970, UTC.
+    public var due: Int64?
     /// Lines of the file.
     public var lines: Int
     /// Names taken.
@@ -74,8 +80,9 @@ public struct ImportReport: Sendable, Equatable {
 
 /// How far long work has come.
 public struct WorkProgress: Sendable, Equatable {
-    /// `reading` counts bytes of the file, `compiling` names.
-    public enum Phase: Sendable { case reading, compiling }
+    /// `fetching` counts bytes that came, its total is -1 while unknown; `reading` counts bytes of the file, `compiling`
+    /// names.
+    public enum Phase: Sendable { case fetching, reading, compiling }
     public var phase: Phase
     public var done: Int64
     public var total: Int64

@@ -162,6 +162,20 @@ enum Schema {
                         FROM entry JOIN list ON list.id = entry.id >> 42;
                     """)
         }
+        migrator.registerMigration("subscriptions") { database in
+            try database.execute(
+                sql: """
+                    -- Of lists that are fetched: the version in force as the server calls it; seconds from one fetching to
+                    -- the next; percent of the names that may go; when the next fetching is due (microseconds since 1970,
+                    -- UTC); failures since the last success.
+                    ALTER TABLE list ADD COLUMN etag TEXT;
+                    ALTER TABLE list ADD COLUMN modified TEXT;
+                    ALTER TABLE list ADD COLUMN every INTEGER;
+                    ALTER TABLE list ADD COLUMN shrink INTEGER NOT NULL DEFAULT 50;
+                    ALTER TABLE list ADD COLUMN due INTEGER;
+                    ALTER TABLE list ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+                    """)
+        }
         return migrator
     }
 }

@@ -197,6 +197,14 @@ static __always_inline bool begins_inbound(const struct segment *segment)
     return !is_icmp(segment);
 }
 
+/* A client's flow is counted on the client's link: its answers may look the same on the link by which they arrive. */
+static __always_inline void count_answer(struct __sk_buff *skb, const struct segment *segment,
+                                         struct capture_track *flow, __u32 link)
+{
+    if (flow->where.kind != CAPTURE_SERVED || flow->where.ifindex == skb->ifindex)
+        count(skb, segment, flow, link, false);
+}
+
 /* The other direction: counts what answers a flow, and remembers flows that the far side begins. Nothing is held up. */
 static __always_inline int full_return(struct __sk_buff *skb, bool ether)
 {
@@ -219,7 +227,7 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
         key = datagram->flow;
         flow = bpf_map_lookup_elem(&flows, &key);
         if (flow)
-            count(skb, &segment, flow, link, false);
+            count_answer(skb, &segment, flow, link);
         return NEXT;
     }
     if (is_link_scope(&segment, &where))
@@ -237,7 +245,7 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
         bpf_map_update_elem(&inbound, &segment.key, &value, BPF_ANY);
         return NEXT;
     }
-    count(skb, &segment, flow, link, false);
+    count_answer(skb, &segment, flow, link);
     if (segment.pieces.fragment) {
         struct capture_fragments value = {.flow = segment.key, .where = where, .passed = 1};
         bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);

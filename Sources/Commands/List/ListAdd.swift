@@ -16,19 +16,21 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
 struct ListAdd: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add",
-        abstract: "Add a list from a file.",
+        abstract: "Add a list from a file or from the web.",
         discussion: """
-            The file is read once; 'webtun list update' reads it again. Lines that cannot be taken are told with file,
-            line and reason; the others count. A file that holds no names, or is a web page, is refused as a whole.
+            A file is read once; 'webtun list update' reads it again. A list on the web (http, https) is fetched now, and
+            by the running daemon again and again. Lines that cannot be taken are told with file, line and reason; the
+            others count. What holds no names, or is a web page, is refused as a whole.
 
             Examples:
               webtun list add ads.txt
+              webtun list add https://lists.example/ads.txt --every 12h
               webtun list add /etc/blocked.hosts --format hosts --name house
               webtun list add exceptions.txt --allow
               webtun list add malware.ip.txt --format ip
             """)
 
-    @Argument(help: ArgumentHelp("The list's file.", valueName: "file"), completion: .file())
+    @Argument(help: ArgumentHelp("The list's file or address.", valueName: "file|url"), completion: .file())
     var files: [String]
     @Option(
         name: .customLong("name"),
@@ -40,6 +42,14 @@ struct ListAdd: ParsableCommand {
     var allow = false
     @Flag(name: .customLong("exact"), help: "Each line stands for its name alone, not for names below it.")
     var exact = false
+    @Option(
+        name: .customLong("every"),
+        help: ArgumentHelp("How often to fetch it: 30m, 12h, 7d, or never.", valueName: "time"))
+    var every = Interval(seconds: 86_400)
+    @Option(
+        name: .customLong("max-shrink"),
+        help: ArgumentHelp("How many of its names it may lose when fetched again.", valueName: "percent"))
+    var maxShrink = Percent(value: 50)
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -51,12 +61,16 @@ struct ListAdd: ParsableCommand {
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         let options = BlocklistStore.ListOptions(
-            name: name, format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact)
+            name: name, format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact,
+            subscription: Subscription(every: every.seconds, maxShrink: maxShrink.value))
+        let fetcher = try ListWork.fetcher(files)
         var failed = false
         var added = false
         for file in files {
             do {
-                let report = try ListWork.withProgress(file) { try store.add(file, options, progress: $0) }
+                let report = try ListWork.withProgress(file) {
+                    try store.add(file, options, fetcher: fetcher, progress: $0)
+                }
                 added = true
                 ListWork.complain(report)
                 print(output.json ? ListWork.json(report).description : ListWork.summary(report, "added"))
@@ -68,4 +82,44 @@ struct ListAdd: ParsableCommand {
         if added { try ListWork.compile(store) }
         if failed { throw ExitStatus.error.exit }
     }
+}
+
+/// A span of time as a user writes it, such as `90s`, `30m`, `12h`, `7d`, `1w`, or `never`.
+struct Interval: ExpressibleByArgument, Equatable {
+    /// nil: never.
+    var seconds: Int64?
+
+    init(seconds: Int64?) {
+        self.seconds = seconds
+    }
+
+    init?(argument: String) {
+        if argument == "never" { return }
+        let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+        guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0,
+            case let (seconds, overflow) = count.multipliedReportingOverflow(by: unit), !overflow,
+            60...31_536_000 ~= seconds
+        else { return nil }
+        self.seconds = seconds
+    }
+
+    var defaultValueDescription: String { seconds.map { "\($0 / 3600)h" } ?? "never" }
+}
+
+/// A percentage, with its sign or without.
+struct Percent: ExpressibleByArgument, Equatable {
+    var value: Int
+
+    init(value: Int) {
+        self.value = value
+    }
+
+    init?(argument: String) {
+        guard let value = Int(argument.hasSuffix("%") ? String(argument.dropLast()) : argument), 0...100 ~= value else {
+            return nil
+        }
+        self.value = value
+    }
+
+    var defaultValueDescription: String { "\(value)%" }
 }

@@ -5,29 +5,40 @@ import Blocklist
 struct ListUpdate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "update",
-        abstract: "Read the files of lists again.",
+        abstract: "Read the files of lists again, and fetch those on the web.",
         discussion: """
-            A file that is gone, empty or no list leaves the names as they were; 'webtun list ls' shows the reason.
+            A list that is gone, empty, cut, a web page or much smaller than before leaves the names as they were; 'webtun
+            list ls' shows the reason. A list that has not changed since is not fetched, unless with --force.
 
             Examples:
               webtun list update                all lists
+              webtun list update ads --max-shrink 100%
               webtun list update ads
             """)
 
     @Argument(help: ArgumentHelp("Lists, by name or id.", valueName: "list"))
     var names: [String] = []
+    @Flag(name: .customLong("force"), help: "Fetch what has not changed, too.")
+    var force = false
+    @Option(
+        name: .customLong("max-shrink"),
+        help: ArgumentHelp("How many of its names a fetched list may lose this time.", valueName: "percent"))
+    var maxShrink: Percent?
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         let lists = try names.isEmpty ? store.lists() : names.map { try store.list($0) }
+        let fetcher = try ListWork.fetcher(lists.map(\.source))
         var failed = false
         for list in lists {
             do {
-                let report = try ListWork.withProgress(list.name) { try store.update("\(list.name)", progress: $0) }
-                ListWork.complain(report)
-                print(output.json ? ListWork.json(report).description : ListWork.summary(report, "updated"))
+                let update = try ListWork.withProgress(list.name) {
+                    try store.update(
+                        list.name, fetcher: fetcher, force: force, maxShrink: maxShrink?.value, progress: $0)
+                }
+                show(update)
             } catch let error as BlocklistError {
                 guard case .listRefused = error else { throw error }
                 failed = true
@@ -36,6 +47,16 @@ struct ListUpdate: ParsableCommand {
         }
         try ListWork.compile(store)
         if failed { throw ExitStatus.error.exit }
+    }
+
+    private func show(_ update: BlocklistStore.Update) {
+        switch update {
+        case .updated(let report):
+            ListWork.complain(report)
+            print(output.json ? ListWork.json(report).description : ListWork.summary(report, "updated"))
+        case .unchanged(let list):
+            print(output.json ? ListLs.json(list).description : "unchanged '\(list.name.printable)'")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Blocklist
+import Daemon
 
 /// `webtun list`
 struct ListCommand: ParsableCommand {
@@ -45,6 +46,11 @@ enum ListWork {
         try body(store)
         try compile(store)
         for name in names { print("\(done) '\(name.printable)'") }
+    }
+
+    /// What fetches lists; the configuration is looked at only when a source is an address.
+    static func fetcher(_ sources: [String]) throws -> ListFetcher {
+        sources.contains(where: ListURL.looksLike) ? try ListFetcher.ofThisMachine() : ListFetcher()
     }
 
     /// The refused lines of an import, `file:line: reason: text`, to standard error.
@@ -101,11 +107,12 @@ private final class ProgressBars {
             phase = progress.phase
             bar =
                 switch progress.phase {
+                case .fetching: ProgressBar("fetching \(label)", total: nil, unit: .bytes)
                 case .reading: ProgressBar("reading \(label)", total: progress.total, unit: .bytes)
                 case .compiling: ProgressBar("building the index", total: progress.total, unit: .items("names"))
                 }
         }
-        bar?.update(progress.done)
+        bar?.update(progress.done, total: progress.total > 0 ? progress.total : nil)
     }
 
     func finish() {

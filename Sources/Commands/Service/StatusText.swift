@@ -42,6 +42,7 @@ enum StatusText {
             ("flows_allowed", count(counters.flowsAllowed)),
             ("flows_dropped", count(counters.flowsDropped)),
             ("export", export(status.export)),
+            ("log", status.log.map(json) ?? .null),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -50,6 +51,15 @@ enum StatusText {
             ("version", .string(status.version)),
             ("pid", .integer(Int64(status.pid))),
             ("uptime", count(status.uptime)),
+        ])
+    }
+
+    private static func json(_ log: DaemonStatus.Log) -> JSONValue {
+        .object([
+            ("state", .string(log.state)), ("reason", .optional(log.reason)),
+            ("written_rows", .integer(log.writtenRows)),
+            ("folded_rows", .integer(log.foldedRows)), ("dropped_rows", .integer(log.droppedRows)),
+            ("waiting_bytes", .integer(Int64(log.waitingBytes))), ("set_aside", strings(log.setAside)),
         ])
     }
 
@@ -81,9 +91,7 @@ enum StatusText {
             rows.append(("  allowed", Quantity.count(counters.flowsAllowed)))
             rows.append(("  dropped", Quantity.count(counters.flowsDropped)))
         }
-        if counters.droppedLogRows > 0 {
-            rows.append(("log", style.paint("\(Quantity.count(counters.droppedLogRows)) rows dropped", .yellow)))
-        }
+        rows.append(("log", status.log.map { text($0, style) } ?? "off"))
         if let export = status.export {
             let lost = export.dropped + export.dnstapDropped + export.eventsDropped
             var parts: [String] = []
@@ -103,6 +111,17 @@ enum StatusText {
             ("dropped", count(export.dropped)), ("dnstap_messages", count(export.dnstapMessages)),
             ("dnstap_dropped", count(export.dnstapDropped)), ("events_dropped", count(export.eventsDropped)),
         ])
+    }
+
+    private static func text(_ log: DaemonStatus.Log, _ style: Style) -> String {
+        var parts = [log.state == "writing" ? log.state : style.paint(log.state, .yellow)]
+        parts.append("\(Quantity.count(log.writtenRows)) rows")
+        if log.foldedRows > 0 { parts.append("\(Quantity.count(log.foldedRows)) repetitions added up") }
+        if log.waitingBytes > 1 << 20 { parts.append("\(Quantity.bytes(Int64(log.waitingBytes))) in memory") }
+        if log.droppedRows > 0 {
+            parts.append(style.paint("\(Quantity.count(log.droppedRows)) rows dropped", .yellow))
+        }
+        return parts.joined(separator: ", ")
     }
 
     private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }

@@ -38,7 +38,8 @@ struct Search: ParsableCommand {
                     hit.list.map { Table.Cell(hit.enabled ? $0 : "\($0) (off)", hit.enabled ? nil : .dim) }
                     ?? Table.Cell("your rule", .cyan)
                 table.append([
-                    list, "\(hit.line)", Table.Cell(hit.action.rawValue), Table.Cell(hit.isAddress ? "address" : hit.match.rawValue),
+                    list, "\(hit.line)", Table.Cell(hit.action.rawValue),
+                    Table.Cell(hit.isAddress ? "address" : hit.match.rawValue),
                     Table.Cell(hit.name), Table.Cell(hit.rule),
                 ])
             }

@@ -58,7 +58,7 @@ struct Why: ParsableCommand {
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
         let explanation = try store.explain(name, owner: asker, in: policy)
         let answer = try WhyAnswer(
-            name, type: type ?? "A", policy, status: WhyAnswer.status(state: global.stateDirectory))
+            name, type: type ?? "A", asker, policy, status: WhyAnswer.status(state: global.stateDirectory))
         print(
             output.json ? Why.json(explanation, answer).description : Why.text(explanation, answer, style: .output))
         if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }

@@ -22,8 +22,12 @@ struct WhyAnswer {
     let pausedUntil: Int64?
     let own: Own?
 
-    /// - Parameter status: of the running webtun.
-    init(_ name: DomainName, type: String, _ policy: PolicySnapshot, status: DaemonStatus?) throws {
+    /// - Parameters:
+    ///   - asker: the program and user whose query it is.
+    ///   - status: of the running webtun.
+    init(
+        _ name: DomainName, type: String, _ asker: Owner, _ policy: PolicySnapshot, status: DaemonStatus?
+    ) throws {
         self.type = type.uppercased()
         pausedUntil = status?.pausedUntil
         let query = try QueryMessage.compose(name: name.text, type: type, id: 0)
@@ -36,7 +40,7 @@ struct WhyAnswer {
         var room = reply.mutableSpan
         var bytes = unsafe room.mutableBytes
         let message = unsafe query.span.bytes
-        guard case .answer(let answer) = engine.handle(message, isStream: true, now: 1, into: &bytes),
+        guard case .answer(let answer) = engine.handle(message, isStream: true, owner: asker, now: 1, into: &bytes),
             let text = MessageText(Array(reply[..<answer.byteCount]), milliseconds: 0)
         else {
             own = nil

@@ -44,7 +44,9 @@ public struct AddressNames: ~Copyable {
     ///   - message: the whole answer with its question.
     ///   - now: a monotonic clock in nanoseconds.
     public mutating func learn(client: IPAddress, _ message: RawSpan, now: UInt64) {
-        guard message.byteCount > Query.headerByteCount, message.u16(2) & Flags.qr != 0, message.u16(4) == 1 else { return }
+        guard message.byteCount > Query.headerByteCount, message.u16(2) & Flags.qr != 0, message.u16(4) == 1 else {
+            return
+        }
         var name = Name()
         let end = name.parse(message, at: Query.headerByteCount)
         guard end > 0 else { return }

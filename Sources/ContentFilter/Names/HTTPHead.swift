@@ -68,10 +68,8 @@ struct HTTPHead {
         if HTTPHead.has(text.part(0, method), prefix: "connect"), method == 7 {
             return HTTPHead.read(authority: target, &name)
         }
-        for scheme: StaticString in ["http://", "https://"] where HTTPHead.has(target, prefix: scheme) {
-            return HTTPHead.read(authority: HTTPHead.authority(target.from(scheme.utf8CodeUnitCount)), &name)
-        }
-        return .more
+        let scheme = HTTPHead.has(target, prefix: "http://") ? 7 : HTTPHead.has(target, prefix: "https://") ? 8 : 0
+        return scheme == 0 ? .more : HTTPHead.read(authority: HTTPHead.authority(target.from(scheme)), &name)
     }
 
     /// What stands between the method and a version of HTTP/1; `nil` when the line does not end in one.

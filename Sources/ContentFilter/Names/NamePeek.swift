@@ -55,7 +55,9 @@ public struct NamePeek: ~Copyable {
             pool.release(&ticket)
             return .none(reason)
         case .more:
-            guard pool.holds(ticket), now &- pool.slots[Int(ticket.slot)].began > NamePeek.timeLimit else { return .more }
+            guard pool.holds(ticket), now &- pool.slots[Int(ticket.slot)].began > NamePeek.timeLimit else {
+                return .more
+            }
             pool.release(&ticket)
             return .none(.tooLate)
         }
@@ -122,13 +124,11 @@ public struct NamePeek: ~Copyable {
     }
 
     private mutating func read(_ ticket: inout PeekTicket, datagram: RawSpan, _ now: UInt64) -> Reading {
-        guard let packet = QUICPacket(datagram, at: 0) else {
+        guard QUICPacket(datagram, at: 0) != nil else {
             // A short header after Initials: the handshake is over.
             return .none(ticket.slot == PeekTicket.none ? .otherProtocol : .ended)
         }
         if ticket.slot == PeekTicket.none {
-            // 0-RTT may overtake the Initial.
-            if !packet.isInitial { return .more }
             pool.claim(for: &ticket, now: now)
             pool.slots[Int(ticket.slot)].form = .quic
         }

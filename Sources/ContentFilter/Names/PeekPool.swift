@@ -39,8 +39,11 @@ struct PeekSlot {
             form = window.bytes(1).u8(0) == RecordReader.handshake ? .tls : .http
         }
         if form == .http { return head.read(window.bytes(window.end), into: &name) }
-        if let reason = records.read(&window) { return .none(reason) }
-        return hello.read(window.bytes(records.handshakeByteCount), into: &name)
+        // What follows the hello in the same packet is of no account.
+        let broken = records.read(&window)
+        let reading = hello.read(window.bytes(records.handshakeByteCount), into: &name)
+        if reading == .more, let broken { return .none(broken) }
+        return reading
     }
 
     /// Reads a datagram of a QUIC connection.

@@ -29,7 +29,8 @@ struct RecordReader {
                 guard at + 5 <= window.end else { return nil }
                 let header = window.bytes(at + 5)
                 // Major version 3 is all of TLS; a record has at most 2^14 bytes.
-                guard header.u8(at) == RecordReader.handshake, header.u8(at + 1) == 3, header.u16(at + 3) <= 16_384 else {
+                guard header.u8(at) == RecordReader.handshake, header.u8(at + 1) == 3, header.u16(at + 3) <= 16_384
+                else {
                     return at == 0 ? .otherProtocol : .malformed
                 }
                 left = Int(header.u16(at + 3))

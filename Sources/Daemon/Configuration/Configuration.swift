@@ -1,5 +1,6 @@
 public import Export
 public import Kernel
+public import QueryLog
 public import Wire
 
 /// How webtun is set up: the keys of `webtun.toml`, each with a value and the place it comes from.
@@ -84,10 +85,26 @@ public struct Configuration: Sendable, Equatable {
         public var enabled = true
         /// Memory between the packet thread and the writer.
         public var ringBytes = 2 << 20
+        /// Memory for rows that wait for the database.
+        public var waitingBytes = 4 << 20
         /// Seconds; 0: no limit.
         public var maxAge: UInt64 = 90 * 86_400
         /// Bytes of `querylog.db`; 0: no limit.
         public var maxBytes: UInt64 = 1 << 30
+        /// Seconds that blocked queries and dropped flows are kept; 0: as long as all others.
+        public var maxBlockedAge: UInt64 = 0
+        /// Rows of queries and flows; 0: no limit.
+        public var maxRows: UInt64 = 0
+        public var privacy = QueryLogPrivacy.Level.everything
+        /// Bits of clients' addresses that are kept.
+        public var clientPrefix: UInt8 = 32
+        public var clientPrefix6: UInt8 = 128
+    }
+
+    /// `[owners]`: who sends packets.
+    public struct Owners: Sendable, Equatable {
+        /// The cgroup whose processes the kernel tells of: `auto`, `none`, or a directory.
+        public var cgroup = "auto"
     }
 
     /// `[metrics]`: for Prometheus.
@@ -148,6 +165,7 @@ public struct Configuration: Sendable, Equatable {
     public var metrics = Metrics()
     public var dnstap = Dnstap()
     public var events = Events()
+    public var owners = Owners()
     public var lists = Lists()
     /// By key, for instance `dns.blocking_ttl`; absent: built in.
     private(set) var origins: [String: Origin] = [:]

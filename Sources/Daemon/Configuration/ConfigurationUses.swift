@@ -103,6 +103,28 @@ extension Configuration.Log {
     var limits: QueryLogLimits {
         QueryLogLimits(
             maximumAge: maxAge == 0 ? nil : Int64(maxAge) * 1_000_000,
-            maximumBytes: maxBytes == 0 ? nil : Int64(maxBytes))
+            maximumBytes: maxBytes == 0 ? nil : Int64(maxBytes), maximumRows: maxRows == 0 ? nil : Int64(maxRows),
+            maximumBlockedAge: maxBlockedAge == 0 ? nil : Int64(maxBlockedAge) * 1_000_000)
+    }
+
+    /// How the log's writer works.
+    var options: QueryLogWriter.Options {
+        var options = QueryLogWriter.Options()
+        options.limits = limits
+        options.privacy.level = privacy
+        options.privacy.prefix4 = Int(clientPrefix)
+        options.privacy.prefix6 = Int(clientPrefix6)
+        options.waitingBytes = waitingBytes
+        return options
+    }
+}
+
+extension Configuration.Owners {
+    var source: PacketTunnel.Owners.Cgroup {
+        switch cgroup {
+        case "auto": .auto
+        case "none": .none
+        default: .path(cgroup)
+        }
     }
 }

@@ -1,5 +1,6 @@
 import Export
 import Kernel
+import QueryLog
 import Wire
 
 extension Configuration {
@@ -53,10 +54,24 @@ extension Configuration {
 
         .flag("log.enabled", \.log.enabled),
         .integer("log.ring_bytes", \.log.ringBytes, 65_536...(1 << 30)),
+        .integer("log.waiting_bytes", \.log.waitingBytes, 1_048_576...(4 << 30)),
         .text(
             "log.max_age", \.log.maxAge, wanted: "a time like \"12h\" or \"90d\", or \"0\" for no limit",
             parse: { $0 == "0" ? 0 : Seconds.parse($0) }, print: { $0 == 0 ? "0" : Seconds.print($0) }),
+        .text(
+            "log.max_blocked_age", \.log.maxBlockedAge,
+            wanted: "a time like \"30d\" or \"1000d\", or \"0\" for the same as log.max_age",
+            parse: { $0 == "0" ? 0 : Seconds.parse($0) }, print: { $0 == 0 ? "0" : Seconds.print($0) }),
         .integer("log.max_bytes", \.log.maxBytes, 0...(1 << 50)),
+        .integer("log.max_rows", \.log.maxRows, 0...(1 << 50)),
+        .choice("log.privacy", \.log.privacy),
+        .integer("log.client_prefix", \.log.clientPrefix, 0...32),
+        .integer("log.client_prefix6", \.log.clientPrefix6, 0...128),
+
+        .text(
+            "owners.cgroup", \.owners.cgroup, wanted: "\"auto\", \"none\" or the directory of a cgroup",
+            parse: { ["auto", "none"].contains($0) || $0.hasPrefix("/") && !$0.contains("\0") ? $0 : nil },
+            print: \.self),
 
         .text(
             "metrics.listen", \.metrics.listen, wanted: "an address and port like \"127.0.0.1:9953\", or \"\" for none",
@@ -107,7 +122,8 @@ extension Configuration {
     public static let reloadable: Set<String> = [
         "capture.fail", "capture.links", "capture.serve", "dns.upstream", "dns.blocking_mode",
         "dns.blocking_addresses", "dns.blocking_ttl", "dns.cache_bytes", "dns.max_ttl", "dns.max_negative_ttl",
-        "flows.default", "flows.drop", "log.max_age", "log.max_bytes", "tunnel.exclude", "tunnel.include",
+        "flows.default", "flows.drop", "log.max_age", "log.max_blocked_age", "log.max_bytes", "log.max_rows",
+        "tunnel.exclude", "tunnel.include",
     ]
 
     /// Takes the values that a running webtun can follow from another configuration.
@@ -151,6 +167,9 @@ extension Configuration {
         }
         if events.to == nil && events.queries != .none {
             found.append(("events.queries", "needs events.to = \"syslog\", \"journal\" or a socket"))
+        }
+        if log.maxBlockedAge != 0 && (log.maxAge == 0 || log.maxBlockedAge < log.maxAge) {
+            found.append(("log.max_blocked_age", "must be longer than log.max_age"))
         }
         for server in dns.upstream
         where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {

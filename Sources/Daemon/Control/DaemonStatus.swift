@@ -36,6 +36,24 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         public var dnstapDropped: UInt64
         public var eventsDropped: UInt64
     }
+    /// nil: nothing is logged.
+    public var log: Log?
+
+    /// How the log's writer is getting on; counts are since the start.
+    public struct Log: Codable, Sendable, Equatable {
+        /// `writing`, `waiting` (the database cannot be written now) or `stopped`.
+        public var state: String
+        /// Why it waits.
+        public var reason: String?
+        public var writtenRows: Int64
+        /// Queries that were added to another's row instead of getting their own.
+        public var foldedRows: Int64
+        public var droppedRows: Int64
+        /// Rows in memory that are not in the database yet.
+        public var waitingBytes: Int
+        /// Where corrupt files were moved to.
+        public var setAside: [String]
+    }
 
     /// The keys `dns.blocking_*` in force.
     public struct Blocked: Codable, Sendable, Equatable {

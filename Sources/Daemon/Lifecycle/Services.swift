@@ -27,6 +27,32 @@ extension Session {
         }
     }
 
+    /// Fetches lists on the web when they are due. What is fetched comes into force as any change of the lists does.
+    func followSubscriptions() async throws {
+        try await OwnThread.repeating("webtun-fetch") { [self] pace in
+            while pace.wait(milliseconds: 10_000) {
+                do {
+                    let store = try BlocklistStore(state: options.state)
+                    let fetcher = ListFetcher(configuration, upstreams: state.withLock { $0.upstreams })
+                    try store.updateDueLists(fetcher: fetcher, told: tell)
+                } catch {
+                    logger.warning("lists cannot be updated: \(error)")
+                }
+            }
+        }
+    }
+
+    private func tell(_ list: BlockList, _ result: Result<BlocklistStore.Update, any Error>) {
+        switch result {
+        case .success(.updated(let report)):
+            logger.info("list updated", metadata: ["name": "\(list.name)", "names": "\(report.entries)"])
+        case .success(.unchanged):
+            logger.debug("list unchanged", metadata: ["name": "\(list.name)"])
+        case .failure(let error):
+            logger.warning("list not updated, its names stay: \(error)", metadata: ["name": "\(list.name)"])
+        }
+    }
+
     private func adopt(_ policy: PolicySnapshot, _ engine: RunningEngine) {
         engine.loop.adopt(policy)
         state.withLock { $0.policy = policy }

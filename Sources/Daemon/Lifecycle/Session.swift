@@ -7,6 +7,7 @@ import Logging
 import PacketTunnel
 import QueryLog
 import Synchronization
+import Wire
 
 /// Everything that runs between start and stop.
 ///
@@ -26,6 +27,7 @@ final class Session: Sendable {
         var upstreams: [SocketAddress] = []
         /// Microseconds since 1970, -1 without end; nil: not paused.
         var pausedUntil: Int64?
+        var owners: Owners?
         /// What is wrong now, by who found it.
         var problems: [Source: String] = [:]
         /// When it was said that it filters, nanoseconds on the monotonic clock.
@@ -118,13 +120,14 @@ final class Session: Sendable {
     }
 
     private func openLog(_ ring: QueryRing) throws -> QueryLogWriter {
-        var options = QueryLogWriter.Options()
-        options.limits = configuration.log.limits
         let labels = LogLabels(
             list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
-            rule: RuleTexts(state: self.options.state).text)
+            rule: RuleTexts(state: self.options.state).text,
+            owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
+            app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
         return try QueryLogWriter(
-            path: self.options.state + "/querylog.db", rings: [ring], labels: labels, options: options)
+            path: self.options.state + "/querylog.db", rings: [ring], labels: labels,
+            options: configuration.log.options)
     }
 
     private func withEngine(
@@ -135,12 +138,14 @@ final class Session: Sendable {
         let request = configuration.captureRequest(state: options.state)
         let tunnel = try TunDevice(request)
         let capture = try request.capture(tunnel)
+        let owners = openOwners(capture, tun: tunnel.ifindex)
         let book = SettingsBook(configuration.engineSettings)
         var settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
         settings.printsPackets = options.printsPackets
         settings.tap = exporter?.ring
         let loop = try PacketLoop(
-            tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring)
+            tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring,
+            owners: owners?.lookup())
         loop.start()
         let engine = RunningEngine(
             capture: capture, loop: loop, settings: book, ring: ring, writer: writer, exporter: exporter)
@@ -151,6 +156,21 @@ final class Session: Sendable {
             throw error
         }
         await loop.stop()
+    }
+
+    /// Without owners everything works but the rules that depend on them, and the log does not say who asked.
+    private func openOwners(_ capture: any Capture, tun: UInt32) -> Owners? {
+        do {
+            let owners = try Owners(configuration.owners.source, capture: capture, tun: tun)
+            if let problem = owners.problem {
+                logger.info("users and programs are looked up, as the kernel does not tell: \(problem)")
+            }
+            state.withLock { $0.owners = owners }
+            return owners
+        } catch {
+            logger.warning("users and programs are not known: \(error)")
+            return nil
+        }
     }
 
     private func withCapture(_ engine: RunningEngine, _ body: () async throws -> Void) async throws {
@@ -172,6 +192,7 @@ final class Session: Sendable {
             group.addTask { await control.run() }
             group.addTask { try await self.followCapture(engine) }
             group.addTask { try await self.followPolicy(engine) }
+            group.addTask { try await self.followSubscriptions() }
             group.addTask { try await self.watch(engine) }
             group.addTask { try await self.followUpstreams(engine) }
             group.addTask { try await self.probeStreams(engine) }
@@ -223,5 +244,14 @@ private struct RuleTexts: Sendable {
     func text(_ id: Int32) -> String? {
         guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
         return rules.first { $0.id == id }?.name
+    }
+}
+
+extension FlowKey {
+    /// The flow that a query came in.
+    fileprivate init(_ row: borrowing QueryRow) {
+        self.init(
+            source: row.client, sourcePort: row.clientPort, destination: row.resolver, destinationPort: 53,
+            proto: row.transport == .udp ? Packet.Number.udp : Packet.Number.tcp)
     }
 }

@@ -50,6 +50,10 @@ extension Session {
         if let writer = engine.writer?.status {
             status.counters.droppedLogRows = UInt64(writer.droppedRows)
             if case .waiting(let reason) = writer.state { status.problems.append("the query log waits: \(reason)") }
+            for path in writer.setAside {
+                status.problems.append("the query log was damaged: it is kept as \(path), a new one was begun")
+            }
+            status.log = DaemonStatus.Log(writer)
         }
         status.export = export(engine.exporter)
         if configuration.dnstap.to != nil, let problem = engine.exporter?.status.dnstapProblem {
@@ -91,6 +95,20 @@ extension Session {
         print("webtun: filtering \(links.joined(separator: ", ")) by \(status.capture), \(status.names) names")
         fflush(nil)
         tellManager("STATUS=filtering \(links.joined(separator: ", "))")
+    }
+}
+
+extension DaemonStatus.Log {
+    init(_ writer: QueryLogWriter.Status) {
+        let (state, reason): (String, String?) =
+            switch writer.state {
+            case .writing: ("writing", nil)
+            case .waiting(let reason): ("waiting", reason)
+            case .stopped: ("stopped", nil)
+            }
+        self.init(
+            state: state, reason: reason, writtenRows: writer.writtenRows, foldedRows: writer.foldedRows,
+            droppedRows: writer.droppedRows, waitingBytes: writer.waitingBytes, setAside: writer.setAside)
     }
 }
 

@@ -1,8 +1,8 @@
 import Glibc
 public import Kernel
 
-/// Asks a DNS server with an ordinary socket, without webtun's mark, so that a captured link brings the query to webtun
-/// like any application's. Blocks its thread.
+/// Asks a DNS server with an ordinary socket. Without webtun's mark a captured link brings the query to webtun like any
+/// application's; with it the query goes past the capture. Blocks its thread.
 public struct QueryClient: Sendable {
     public enum Failure: Error, Sendable, CustomStringConvertible {
         case noAnswer(SocketAddress, isStream: Bool)
@@ -27,10 +27,13 @@ public struct QueryClient: Sendable {
     /// Seconds for one try.
     private let patience: Int
     private let tries = 2
+    /// `SO_MARK`; 0: none.
+    private let mark: UInt32
 
-    public init(server: SocketAddress, patience: Int = 3) {
+    public init(server: SocketAddress, patience: Int = 3, mark: UInt32 = 0) {
         self.server = server
         self.patience = patience
+        self.mark = mark
     }
 
     /// Sends a whole DNS message and returns the reply to it: same id, same question.
@@ -59,6 +62,11 @@ public struct QueryClient: Sendable {
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             unsafe setsockopt(
                 descriptor.number, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
+        }
+        var mark = mark
+        // Who may not set it (CAP_NET_ADMIN) asks like any program.
+        if mark != 0 {
+            unsafe setsockopt(descriptor.number, SOL_SOCKET, SO_MARK, &mark, socklen_t(MemoryLayout<UInt32>.size))
         }
         guard unsafe server.withSockaddr({ unsafe connect(descriptor.number, $0, $1) }) == 0 else {
             let errno = Errno.current()

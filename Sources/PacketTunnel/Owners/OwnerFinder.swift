@@ -69,24 +69,43 @@ final class OwnerFinder: Sendable {
     // MARK: The packets' thread
 
     /// What was found, or nobody, and the question is asked when it was not asked lately.
-    func owner(_ flow: FlowKey, cookie: UInt64, now: UInt64) -> Owner {
+    func owner(_ flow: FlowKey, cookie: UInt64, now: UInt64, patience: UInt64) -> Owner {
         let hash = flow.ownerHash(seed: seed)
-        if let (owner, time) = find(hash), Clock.elapsed(from: time, to: now) < OwnerFinder.freshness { return owner }
+        if let owner = fresh(hash, now) { return owner }
+        guard ask(flow, cookie, hash, now), patience > 0 else { return .unknown }
+        var time = now
+        while Clock.elapsed(from: now, to: time) < patience {
+            usleep(20)
+            time = Clock.monotonic()
+            if let owner = fresh(hash, time) { return owner }
+        }
+        return .unknown
+    }
+
+    private func fresh(_ hash: UInt64, _ now: UInt64) -> Owner? {
+        guard let (owner, time) = find(hash), Clock.elapsed(from: time, to: now) < OwnerFinder.freshness else {
+            return nil
+        }
+        return owner
+    }
+
+    /// Puts the question to the thread. Returns whether an answer is to be expected.
+    private func ask(_ flow: FlowKey, _ cookie: UInt64, _ hash: UInt64, _ now: UInt64) -> Bool {
         let place = Int(truncatingIfNeeded: hash) & (OwnerFinder.capacity - 1)
         if unsafe asked[place].hash == hash,
             unsafe Clock.elapsed(from: asked[place].time, to: now) < OwnerFinder.freshness
         {
-            return .unknown
+            return true
         }
         let head = head.load(ordering: .relaxed)
         let waiting = head - tail.load(ordering: .acquiring)
-        guard waiting < OwnerFinder.capacity else { return .unknown }
+        guard waiting < OwnerFinder.capacity else { return false }
         unsafe asked[place] = (hash, now)
         unsafe requests[head & (OwnerFinder.capacity - 1)] = Request(flow: flow, cookie: cookie, hash: hash)
         self.head.store(head + 1, ordering: .sequentiallyConsistent)
         // The thread sleeps only after it has seen an empty ring.
         if waiting == 0 { wakeup.signal() }
-        return .unknown
+        return true
     }
 
     // MARK: Any thread

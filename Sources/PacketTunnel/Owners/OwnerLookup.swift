@@ -33,7 +33,8 @@ public struct OwnerLookup: Sendable {
     /// - Parameters:
     ///   - flow: in the direction of its first packet.
     ///   - now: nanoseconds on the monotonic clock.
-    public mutating func owner(of flow: FlowKey, now: UInt64) -> Owner {
+    ///   - patience: nanoseconds to wait for what has to be looked up.
+    public mutating func owner(of flow: FlowKey, now: UInt64, patience: UInt64 = 0) -> Owner {
         var cookie: UInt64 = 0
         if let flows {
             cookie = flows.cookie(flows.hash(flow))
@@ -41,7 +42,7 @@ public struct OwnerLookup: Sendable {
             if cookie == 0 { return .unknown }
             if let hooks, let owner = owner(cookie, hooks) { return owner }
         }
-        return finder.owner(flow, cookie: cookie, now: now)
+        return finder.owner(flow, cookie: cookie, now: now, patience: patience)
     }
 
     /// Who used the socket with this cookie last, when the hooks have seen it.

@@ -21,11 +21,12 @@ public final class QueryLogWriter: Sendable {
         /// Milliseconds between transactions.
         public var interval = 1000
         /// Of the writer's thread: 0…19. While a ring is more than half full it is at most `pressedNiceness`, which gives the
-        /// thread about a tenth of a core that the packet thread wants whole (sched(7), "The nice value").
+        /// thread a twelfth of a core that the packet thread wants whole (sched(7), "The nice value").
         public var niceness: Int32 = 19
-        public var pressedNiceness: Int32 = 10
-        /// Names whose ids are kept in memory, about 150 bytes each.
-        public var cachedNames = 16_384
+        public var pressedNiceness: Int32 = 11
+        /// Names whose ids are kept in memory, 16 bytes each. What is forgotten gets another row when it comes again, and the
+        /// fewer rows there are the sooner a search for names ends.
+        public var cachedNames = 262_144
 
         public init() {}
     }

@@ -26,14 +26,19 @@ final class Forwarder: Sendable {
 
     typealias Judge = @Sendable (FlowKey, Packet) -> Verdict
 
-    private let judge: Mutex<Judge>
+    /// In a structure: taken out of the lock by itself, a closure would be wrapped once more each time.
+    private struct Law: Sendable {
+        let judge: Judge
+    }
+
+    private let law: Mutex<Law>
     private let now = Mutex(Seen())
     private let isStopping = Atomic<Bool>(false)
     private let ended = DispatchSemaphore(value: 0)
 
     /// Takes the TUN and starts the thread, which works for `capture`.
     init(_ tun: consuming TunDevice, _ capture: any Capture, _ judge: @escaping Judge) {
-        self.judge = Mutex(judge)
+        law = Mutex(Law(judge: judge))
         let box = Box(tun)
         Thread.detachNewThread { [self] in
             run(box.tun, capture)
@@ -54,7 +59,7 @@ final class Forwarder: Sendable {
         }
     }
 
-    func setJudge(_ new: @escaping Judge) { judge.withLock { $0 = new } }
+    func setJudge(_ new: @escaping Judge) { law.withLock { $0 = Law(judge: new) } }
 
     /// Ends the thread and gives up the TUN.
     func stop() {
@@ -97,7 +102,7 @@ final class Forwarder: Sendable {
                 seen.total += 1
                 if isSuper { seen.superPackets += 1 }
             }
-            switch judge.withLock({ $0 })(key, packet) {
+            switch law.withLock({ $0 }).judge(key, packet) {
             case .drop: return 0
             case .allow: capture.flows?.allow(key)
             case .forward: break

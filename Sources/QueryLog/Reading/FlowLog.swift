@@ -1,0 +1,137 @@
+/// One row of the view `flows`, with the view's names. A value; any thread.
+public struct LoggedFlow: Sendable, Equatable {
+    public var id: Int64
+    /// UTC, ISO 8601 with microseconds and `Z`.
+    public var time: String
+    /// The same as microseconds since 1970.
+    public var microseconds: Int64
+    public var client: String?
+    public var uid: Int64?
+    public var pid: Int64?
+    public var app: String?
+    public var link: String?
+    /// `tcp`, `udp`, `icmp`, …, or the number of a protocol without a name here.
+    public var proto: String
+    public var remote: String?
+    /// Of the remote; nil for protocols without ports.
+    public var port: Int64?
+    public var name: String?
+    /// `dns`, `sni`, `ech`, `quic` or `http`.
+    public var nameSource: String?
+    /// `allow` or `drop`.
+    public var verdict: String
+    public var reason: String?
+    public var list: String?
+    public var rule: String?
+    /// Both directions.
+    public var packets: Int64
+    public var bytes: Int64
+    /// Microseconds; nil: the flow has not ended, or nothing is known of its end.
+    public var duration: Int64?
+    /// `exact` or `probable`.
+    public var certainty: String?
+
+    /// From the columns of the view and the time of `flow_log`.
+    init(_ row: borrowing Statement) {
+        id = row.integer(0)
+        time = row.text(1) ?? ""
+        client = row.text(2)
+        uid = row.optionalInteger(3)
+        pid = row.optionalInteger(4)
+        app = row.text(5)
+        link = row.text(6)
+        proto = row.text(7) ?? ""
+        remote = row.text(8)
+        port = row.optionalInteger(9)
+        name = row.text(10)
+        nameSource = row.text(11)
+        verdict = row.text(12) ?? ""
+        reason = row.text(13)
+        list = row.text(14)
+        rule = row.text(15)
+        packets = row.integer(16)
+        bytes = row.integer(17)
+        duration = row.optionalInteger(18)
+        certainty = row.text(19)
+        microseconds = row.integer(20) + Schema.timeBase
+    }
+}
+
+/// Which flows. Everything that is set must hold; patterns are SQLite's GLOB for the whole text.
+public struct FlowFilter: Sendable, Equatable {
+    /// `allow` or `drop`.
+    public var verdict: String?
+    public var name: String?
+    public var client: String?
+    public var remote: String?
+    public var app: String?
+    /// As in the view.
+    public var proto: String?
+    public var port: Int64?
+    public var list: String?
+    /// Microseconds since 1970: not before.
+    public var since: Int64?
+    /// Only ids above.
+    public var after: Int64?
+    /// The last so many.
+    public var limit: Int?
+
+    public init() {}
+
+    /// A condition on `flow_log AS l`. Small sets of interned ids are compared, so a row that does not pass costs little.
+    func condition() -> (sql: String, values: [LogValue]) {
+        var parts: [String] = []
+        var values: [LogValue] = []
+        func add(_ sql: String, _ value: LogValue) {
+            values.append(value)
+            parts.append(sql.replacing("?", with: "?\(values.count)"))
+        }
+        if let after { add("l.id > ?", .integer(after)) }
+        if let since {
+            add(
+                "l.id >= (SELECT min(first) FROM query_spans WHERE newest >= ?) AND l.time >= ?",
+                .integer(since - Schema.timeBase))
+        }
+        if let verdict { add("l.outcome IN (SELECT id FROM flow_outcomes WHERE verdict = ?)", .text(verdict)) }
+        if let list { add("l.outcome IN (SELECT id FROM flow_outcomes WHERE list = ?)", .text(list)) }
+        if let name { add("l.name IN (SELECT id FROM names WHERE text GLOB ?)", .text(name.lowercased())) }
+        if let client { add("l.source IN (SELECT id FROM sources WHERE client GLOB ?)", .text(client)) }
+        if let proto { add("l.source IN (SELECT id FROM sources WHERE transport = ?)", .text(proto)) }
+        if let remote { add("l.remote IN (SELECT id FROM answers WHERE text GLOB ?)", .text(remote)) }
+        if let app {
+            add("l.process IN (SELECT id FROM processes WHERE app GLOB ? OR app GLOB '*/' || ?)", .text(app))
+        }
+        if let port { add("l.port = ?", .integer(port)) }
+        return (parts.isEmpty ? "TRUE" : parts.joined(separator: " AND "), values)
+    }
+}
+
+extension QueryLogReader {
+    /// Gives every flow that passes the filter to `body`, in the order of ids; with a limit, the last so many.
+    ///
+    /// A log of a version that knew no flows has none.
+    public func flows(_ filter: FlowFilter, _ body: (LoggedFlow) throws -> Void) throws {
+        guard try connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'flows'") != 0 else { return }
+        let condition = filter.condition()
+        let limit = filter.limit.map { " ORDER BY l.id DESC LIMIT \($0)" } ?? ""
+        let statement = try connection.prepare(
+            """
+            SELECT f.*, l.time FROM (SELECT l.id, l.time FROM flow_log AS l WHERE \(condition.sql)\(limit)) AS l
+                CROSS JOIN flows AS f ON f.id = l.id ORDER BY l.id
+            """)
+        for (index, value) in condition.values.enumerated() {
+            switch value {
+            case .integer(let number): statement.bind(Int32(index + 1), number)
+            case .text(let text): statement.bind(Int32(index + 1), text)
+            default: break
+            }
+        }
+        while try statement.step() { try body(LoggedFlow(statement)) }
+    }
+
+    /// The highest id of a flow; 0 when there is none.
+    public func lastFlowID() throws -> Int64 {
+        guard try connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'flows'") != 0 else { return 0 }
+        return try connection.integer("SELECT max(id) FROM flow_log") ?? 0
+    }
+}
