@@ -24,8 +24,9 @@ public final class QueryLogWriter: Sendable {
         /// thread a twelfth of a core that the packet thread wants whole (sched(7), "The nice value").
         public var niceness: Int32 = 19
         public var pressedNiceness: Int32 = 11
-        /// Names whose ids are kept in memory, about 150 bytes each.
-        public var cachedNames = 8192
+        /// Names whose ids are kept in memory, 16 bytes each. What is forgotten gets another row when it comes again, and the
+        /// fewer rows there are the sooner a search for names ends.
+        public var cachedNames = 262_144
 
         public init() {}
     }
