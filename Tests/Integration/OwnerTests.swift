@@ -157,8 +157,9 @@ import Testing
             }
             #expect(denied)
             #expect(try await world.machine.run(cgroup.command(["curl", "-s"] + page, uid: 33)).text == "a page")
-            let wget = ["busybox", "wget", "-q", "-T", "5", "-O", "-", page[2]]
-            #expect(try await world.machine.run(cgroup.command(wget, uid: 35)).text == "a page")
+            let fetch = "import urllib.request as r; print(r.urlopen('\(page[2])', timeout=5).read().decode(), end='')"
+            let other = try await world.machine.run(cgroup.command(["/usr/bin/python3", "-c", fetch], uid: 35))
+            #expect(other.text == "a page", "\(other.errors)")
         }
     }
 

@@ -188,6 +188,15 @@ struct OwnersTests {
             if let packet {
                 let found = owners.found(FlowKey(packet))
                 #expect(found == wanted)
+                // Who cannot go on without it waits.
+                let others = try Owners(.none, capture: capture, tun: peer.tun.ifindex)
+                var patient = others.lookup()
+                let now = Clock.monotonic()
+                #expect(patient.owner(of: FlowKey(packet), now: now, patience: 5_000_000_000) == wanted)
+                #expect(Clock.monotonic() - now < 5_000_000_000)
+                var stranger = FlowKey(packet)
+                stranger.sourcePort ^= 1
+                #expect(patient.owner(of: stranger, now: now, patience: 5_000_000_000) == .unknown)
             }
             stdin.fileHandleForWriting.write(Data("\n".utf8))
             _ = program.end()

@@ -42,9 +42,9 @@ final class RowStore {
 
     /// Opens the database, creating or migrating it.
     ///
-    /// - Parameter cachedNames: entries of one generation of the cache of names.
+    /// - Parameter cachedNames: entries of the cache of names.
     init(
-        _ path: String, labels: LogLabels, privacy: QueryLogPrivacy = QueryLogPrivacy(), cachedNames: Int = 16_384,
+        _ path: String, labels: LogLabels, privacy: QueryLogPrivacy = QueryLogPrivacy(), cachedNames: Int = 262_144,
         epochRows: Int64 = RowStore.epochRows
     ) throws(QueryLogError) {
         self.epochRows = epochRows
