@@ -50,10 +50,12 @@ matrix:
 	$(SWIFT) build --build-tests
 	WEBTUN_WRITE_MATRIX=1 scripts/integration LeakMatrix
 
-# webtun beside its peers; BENCH_SECONDS=3 a measurement, PEERS="webtun unbound" a selection.
+# webtun beside its peers; BENCH_SECONDS=3 a measurement, PEERS="webtun unbound" a selection. Then full mode beside the
+# bare link; SUBJECTS="bare webtun" a selection.
 bench: release
 	scripts/setup bench
 	Benchmarks/run
+	Benchmarks/flows
 
 # Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:

@@ -90,7 +90,7 @@ let package = Package(
             name: "ContentFilterTests",
             dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
             exclude: ["Golden"], swiftSettings: testing),
-        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
+        tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests("ExportTests", ["Export", "QueryLog", "Kernel", "Wire", "CAllocations"]),
         tests(
@@ -98,7 +98,7 @@ let package = Package(
             [
                 "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
             ]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Export", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],

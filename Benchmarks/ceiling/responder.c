@@ -4,49 +4,14 @@
  *   responder LINK [TUN]      until SIGINT or SIGTERM; prints "responder: ready", in the end the counters
  */
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
-#include <net/if.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "CTunnel.h"
+#include "tunnel.h"
 
-enum { MARK = 0x77740001, QUESTION = 12, ANSWER = 16 };
-
-static volatile sig_atomic_t stopped;
-static void stop(int signal) { (void)signal, stopped = 1; }
-
-static int need(int result, const char *what)
-{
-    if (result < 0) {
-        fprintf(stderr, "responder: %s: %s\n", what, strerror(-result));
-        exit(1);
-    }
-    return result;
-}
-
-static void up(const char *name)
-{
-    struct ifreq request = {0};
-    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
-    if (ioctl(s, SIOCGIFFLAGS, &request) == 0) {
-        request.ifr_flags |= IFF_UP;
-        if (ioctl(s, SIOCSIFFLAGS, &request) == 0) {
-            close(s);
-            return;
-        }
-    }
-    need(-errno, "bring the TUN up");
-}
+enum { QUESTION = 12, ANSWER = 16 };
 
 /* Sum of the IPv4 header for its checksum. */
 static unsigned short checksum(const unsigned short *words, unsigned count)
@@ -96,55 +61,20 @@ static ssize_t answer(unsigned char *buffer, ssize_t length)
 int main(int count, char **words)
 {
     static unsigned char buffer[65536 + CTUNNEL_HEADER + ANSWER];
-    const char *name = count > 2 ? words[2] : "ceiling0";
-    unsigned link = count > 1 ? if_nametoindex(words[1]) : 0;
-    if (!link)
+    if (count < 2)
         return fprintf(stderr, "usage: responder LINK [TUN]\n"), 2;
+    struct tunnel tunnel = tunnel_open(words[1], count > 2 ? words[2] : "ceiling0", false);
+    tunnel_ready("responder");
 
-    int tun = need(ctunnel_open(name, 1), "open the TUN");
-    need(ctunnel_offload(tun), "set its offloads");
-    up(name);
-
-    size_t size;
-    const void *bytes = ctunnel_capture_object(&size);
-    struct bpf_object *object = bpf_object__open_mem(bytes, size, NULL);
-    if (!object)
-        need(-errno, "open the BPF object");
-    struct bpf_program *program;
-    bpf_object__for_each_program(program, object) bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
-    struct capture_config config = {.tun = if_nametoindex(name), .mark = MARK};
-    need(bpf_map__set_initial_value(bpf_object__find_map_by_name(object, ".rodata.config"), &config, sizeof config),
-         "configure the programs");
-    need(bpf_object__load(object), "load the programs");
-    int back = bpf_program__fd(bpf_object__find_program_by_name(object, "tun_ingress"));
-    int take = bpf_program__fd(bpf_object__find_program_by_name(object, "egress_ether"));
-    need(ctunnel_attach(back, config.tun, 0), "attach to the TUN");
-    need(ctunnel_attach(take, link, 1), "attach to the link");
-
-    struct sigaction action = {.sa_handler = stop};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    puts("responder: ready");
-    fflush(stdout);
-
-    struct pollfd readable = {.fd = tun, .events = POLLIN};
     while (!stopped) {
-        ssize_t length = read(tun, buffer, sizeof buffer - ANSWER);
+        ssize_t length = read(tunnel.tun, buffer, sizeof buffer - ANSWER);
         if (length < 0 && errno == EAGAIN)
-            poll(&readable, 1, -1);
+            tunnel_wait(&tunnel);
         else if (length > CTUNNEL_HEADER + 20 && (length = answer(buffer, length)) > 0)
-            if (write(tun, buffer, (size_t)length) < 0)
+            if (write(tunnel.tun, buffer, (size_t)length) < 0)
                 perror("responder: write");
     }
-
-    int cpus = libbpf_num_possible_cpus();
-    struct capture_counters each[cpus], sum = {0};
-    unsigned zero = 0;
-    bpf_map_lookup_elem(bpf_object__find_map_fd_by_name(object, "counters"), &zero, each);
-    for (int i = 0; i < cpus; i++) {
-        sum.captured += each[i].captured, sum.replied += each[i].replied;
-        sum.local += each[i].local, sum.errors += each[i].errors;
-    }
+    struct capture_counters sum = tunnel_counters(&tunnel);
     printf("responder: captured %llu, replied %llu, local %llu, errors %llu\n", sum.captured, sum.replied, sum.local,
            sum.errors);
     return 0;

@@ -27,7 +27,15 @@ extension PacketPath {
 
     private mutating func answer(_ message: RawSpan, _ origin: Origin) {
         var out = unsafe messageRoom(isIPv6: origin.client.isIPv6)
-        if case .answered(let answer) = decide(message, origin, &out) { send(answer, to: origin) }
+        switch decide(message, origin, &out) {
+        case .answered(let answer):
+            send(answer, to: origin)
+            printer?.note("answered")
+        case .parked:
+            printer?.note("asked upstream")
+        case .dropped:
+            printer?.note("dropped")
+        }
     }
 
     /// What of the output buffer a DNS message is written to: behind the virtio header and the datagram's headers.
@@ -83,6 +91,7 @@ extension PacketPath {
     mutating func redirectStream(_ outcome: StreamRedirect.Outcome, _ byteCount: Int) {
         switch outcome {
         case .rewritten:
+            printer?.note("redirected")
             unsafe write(input, byteCount)
         case .reset(let packetByteCount):
             writeInPlace(packetByteCount)

@@ -109,6 +109,27 @@ struct FlowMapTests {
         }
     }
 
+    @Test(
+        "leaves connections alone that the far side began before", arguments: ["192.0.2.2:4900", "[2001:db8::2]:4900"])
+    func earlier(address: String) throws {
+        try Scene.full(.link, judge: { _, _ in .drop }) { forwarder, capture, hosts in
+            capture.detach()
+            let inbound = try Conversation.open(from: hosts.far, to: hosts.app, address, keepsListening: true)
+            let outbound = try Conversation.open(
+                to: hosts.far, address.replacing("2:", with: "1:").replacing("2]", with: "1]"))
+            defer {
+                inbound.end()
+                outbound.end()
+            }
+            try capture.attach()
+            #expect(inbound.carry(50_000, up: false))
+            #expect(forwarder.seen().packets.isEmpty)
+            // One that this machine began comes to user space, although its beginning was not seen.
+            #expect(send(outbound.clientSocket, "hello", 5, 0) == 5)
+            #expect(Scene.wait { forwarder.seen().packets[outbound.key] != nil })
+        }
+    }
+
     @Test("is not fooled by a far side that makes an own flow look like one of its making")
     func disguise() throws {
         try Scene.full(.link, judge: { _, _ in .drop }) { forwarder, capture, hosts in
@@ -207,6 +228,28 @@ struct FlowMapTests {
         }
     }
 
+    @Test("connections go on when the capture ends, however it ends", arguments: CaptureTests.backEnds, [true, false])
+    func end(backEnd: CaptureRequest.BackEnd, orderly: Bool) throws {
+        for address in FlowMapTests.servers {
+            try Scene.full(backEnd) { forwarder, capture, hosts in
+                let conversation = try Conversation.open(to: hosts.far, address)
+                defer { conversation.end() }
+                #expect(conversation.carry(50_000, up: true))
+                if orderly {
+                    capture.detach()
+                    forwarder.stop()
+                } else {
+                    // As a process that is killed: the TUN goes, and what held the programs.
+                    forwarder.stop()
+                    Scene.abandon(capture)
+                }
+                let start = Date()
+                #expect(conversation.carry(50_000, up: true) && conversation.carry(50_000, up: false))
+                #expect(Date().timeIntervalSince(start) < 2)
+            }
+        }
+    }
+
     @Test("follows a flow to another link")
     func anotherLink() throws {
         let prepare = """
@@ -275,6 +318,32 @@ struct FlowMapTests {
                         from: hosts.lab.prefix + "box", to: hosts.far, address.replacing("4800", with: "4801"))
                 }
             }
+        }
+    }
+
+    @Test("passes datagrams on that the application cut out of one", arguments: servers, [true, false])
+    func datagramSegmentation(address: String, offloads: Bool) throws {
+        try Scene.full(.link, { $0.offloads = offloads }, judge: { _, _ in .forward }) { forwarder, capture, hosts in
+            let flows = try #require(capture.flows)
+            let conversation = try Conversation.open(to: hosts.far, address, isTCP: false)
+            defer { conversation.end() }
+            var size: CInt = 1000
+            #expect(setsockopt(conversation.clientSocket, 17 /* SOL_UDP */, 103 /* UDP_SEGMENT */, &size, 4) == 0)
+            _ = forwarder.seen()
+            for round in 0..<3 {
+                if round == 1 { #expect(flows.allow(conversation.key)) }
+                let content = [UInt8](repeating: 0x62, count: 10_400)
+                #expect(send(conversation.clientSocket, content, content.count, 0) == content.count)
+                var room = [UInt8](repeating: 0, count: 70_000)
+                var sizes: [Int] = []
+                for _ in 0..<11 { sizes.append(recv(conversation.serverSocket, &room, room.count, 0)) }
+                #expect(sizes == [Int](repeating: 1000, count: 10) + [400])
+            }
+            let seen = forwarder.seen()
+            #expect(seen.packets[conversation.key] == (offloads ? 1 : 11) && seen.writeErrors == 0, "\(seen)")
+            let record = try #require(flows.lookup(conversation.key))
+            let headers: UInt64 = address.contains("[") ? 48 : 28
+            #expect(record.packetsOut == 34 && record.bytesOut == 5 + 3 * 10_400 + 34 * headers, "\(record)")
         }
     }
 

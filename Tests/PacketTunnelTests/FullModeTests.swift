@@ -76,6 +76,86 @@ struct FullModeTests {
         }
     }
 
+    @Test("keeps the tag of a VLAN")
+    func vlan() throws {
+        try Scene.full(.link, judge: { _, _ in .forward }) { forwarder, capture, hosts in
+            let sniffer = try Sniffer()
+            let macs: [UInt8] = [2, 0, 0, 0, 0, 0xd, 2, 0, 0, 0, 0, 5]
+            let flow = TestPackets.udp("203.0.113.2", "203.0.113.1", (40_000, 4000), Array("tagged".utf8))
+            for round in 0..<3 {
+                if round == 1 {
+                    let key = try #require(forwarder.seen().packets.keys.first { $0.sourcePort == 40_000 })
+                    #expect(capture.flows?.allow(key) == true)
+                }
+                try sniffer.send(macs + [0x81, 0, 0x60, 7, 8, 0] + flow, to: "e0")
+                var frames: [(bytes: [UInt8], tag: UInt16?)] = []
+                #expect(
+                    Scene.wait {
+                        frames = hosts.sniffer.tagged(with: "tagged")
+                        return !frames.isEmpty
+                    })
+                #expect(frames.first?.bytes == macs + [8, 0] + flow && frames.first?.tag == 0x6007, "round \(round)")
+            }
+            #expect(capture.counters.errors == 0 && capture.counters.allowed == 2)
+        }
+    }
+
+    @Test(
+        "captures links without Ethernet header",
+        arguments: [("10.7.0.1", "203.0.113.9"), ("2001:db8:7::1", "2001:db8:2::9")])
+    func bare(pair: (String, String)) throws {
+        try Scene.full(.link, judge: { _, _ in .forward }) { forwarder, capture, hosts in
+            // A TUN of its own is as good a layer-3 link as WireGuard or PPP, and its far end can be watched.
+            var other = CaptureRequest()
+            other.tun = "l3"
+            other.addresses.near4 = IPAddress("10.7.0.1")!
+            other.addresses.far4 = IPAddress("10.7.0.2")!
+            other.addresses.near6 = IPAddress("2001:db8:7::1")!
+            other.addresses.far6 = IPAddress("2001:db8:7::2")!
+            let far = Peer(try TunDevice(other))
+            try Lab.run(
+                """
+                ip -n \(hosts.app) route add 203.0.113.0/24 dev l3
+                ip -n \(hosts.app) -6 route add 2001:db8:2::/64 dev l3
+                """)
+            #expect(Scene.wait { capture.state.links.contains { $0.name == "l3" && $0.captured } })
+            let raw = try Raw()
+            for animal in PacketZoo(from: pair.0, to: pair.1).animals {
+                try raw.send(animal.bytes)
+                let end = Date(timeIntervalSinceNow: 3)
+                let text = Array(animal.text.utf8)
+                var packet: [UInt8]?
+                while packet == nil, let next = far.next(until: end) {
+                    if next.indices.contains(where: { next[$0...].starts(with: text) }) { packet = next }
+                }
+                #expect(packet.map { Array($0[10...]) } == animal.bytes, "\(animal.name)")
+            }
+            // Answers are counted, refusals arrive.
+            let address = pair.1.contains(":") ? "[\(pair.1)]:53" : "\(pair.1):53"
+            _ = forwarder.seen()
+            let query = try Application(address.replacing(":53", with: ":5301")).ask()
+            var bytes = try #require(far.next(until: Date(timeIntervalSinceNow: 3)) { $0.destinationPort == 5301 })
+            let packet = Packet.parse(bytes.span.bytes.extracting(10...))
+            let key = FlowKey(bytes.span.bytes.extracting(10...), packet)
+            Peer.reverse(&bytes, packet)
+            #expect(bytes.withUnsafeBytes { far.tun.write($0) } == bytes.count)
+            #expect(query.answered())
+            #expect(capture.flows?.lookup(key)?.packetsIn == 1)
+            forwarder.setJudge { _, _ in .refuse }
+            var application = Application(address.replacing(":53", with: ":5302"))
+            application.connected = true
+            let refused = try application.ask()
+            #expect(
+                Scene.wait {
+                    var error: CInt = 0
+                    var size = socklen_t(4)
+                    getsockopt(refused.socket.number, SOL_SOCKET, SO_ERROR, &error, &size)
+                    return error != 0
+                })
+            #expect(capture.counters.errors == 0)
+        }
+    }
+
     @Test("carries connections both ways", arguments: backEnds, ["192.0.2.1:4500", "[2001:db8::1]:4500"])
     func connections(backEnd: CaptureRequest.BackEnd, address: String) throws {
         for (isAllowed, offloads) in [(false, true), (true, true), (false, false), (true, false)] {

@@ -88,15 +88,52 @@ static __always_inline int capture_later(struct __sk_buff *skb, const struct seg
     return passed ? leave_alone(skb, where->kind) : take(skb, where, true);
 }
 
-/* Whether the packet answers a flow that the far side began. A SYN never does. */
-static __always_inline bool answers(const struct segment *segment)
+static __always_inline bool opens(const struct segment *segment)
 {
-    if (!bpf_map_lookup_elem(&inbound, &segment->key))
+    return segment->key.protocol == IPPROTO_TCP && (segment->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* Whether this machine sent the segment, and listens at the port it leaves from. */
+static __always_inline bool is_listening(struct __sk_buff *skb, const struct segment *segment)
+{
+    if (skb->ingress_ifindex)
         return false;
-    if (segment->key.protocol != IPPROTO_TCP || (segment->tcp & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-        return true;
-    bpf_map_delete_elem(&inbound, &segment->key);
-    return false;
+    struct bpf_sock_tuple tuple = {};
+    const struct capture_key6 *key = &segment->key;
+    struct bpf_sock *sock;
+    /* No port 0 is connected: what is found listens. */
+    if (segment->family == 4) {
+        tuple.ipv4.saddr = key->destination[3];
+        tuple.ipv4.daddr = key->source[3];
+        tuple.ipv4.dport = key->source_port;
+        sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof tuple.ipv4, BPF_F_CURRENT_NETNS, 0);
+    } else {
+        __builtin_memcpy(tuple.ipv6.saddr, key->destination, 16);
+        __builtin_memcpy(tuple.ipv6.daddr, key->source, 16);
+        tuple.ipv6.dport = key->source_port;
+        sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof tuple.ipv6, BPF_F_CURRENT_NETNS, 0);
+    }
+    if (!sock)
+        return false;
+    bpf_sk_release(sock);
+    return true;
+}
+
+/* Whether the packet answers a flow that the far side began. A SYN never does. A segment in the middle of a connection that nobody
+ * remembers does when this machine listens there: the connection is older than the capture, or was pushed out of the table. */
+static __always_inline bool answers(struct __sk_buff *skb, const struct segment *segment)
+{
+    bool known = bpf_map_lookup_elem(&inbound, &segment->key);
+    if (opens(segment)) {
+        if (known)
+            bpf_map_delete_elem(&inbound, &segment->key);
+        return false;
+    }
+    if (known || segment->key.protocol != IPPROTO_TCP || !is_listening(skb, segment))
+        return known;
+    __u32 value = 1;
+    bpf_map_update_elem(&inbound, &segment->key, &value, BPF_ANY);
+    return true;
 }
 
 /* Whether the packet begins another flow with the addresses and ports of one that was. */
@@ -104,7 +141,7 @@ static __always_inline bool begins_anew(const struct segment *segment, const str
 {
     bool other = cookie && flow->cookie && cookie != flow->cookie;
     if (segment->key.protocol == IPPROTO_TCP)
-        return (segment->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN && (other || is_closed(flow));
+        return opens(segment) && (other || is_closed(flow));
     return other && bpf_ktime_get_coarse_ns() - flow->seen > SILENCE;
 }
 
@@ -161,7 +198,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     if (!allowed) {
         if (is_link_scope(&segment, &where) || is_signal(&segment))
             return NEXT;
-        if (!flow && answers(&segment)) {
+        if (!flow && answers(skb, &segment)) {
             COUNT(inbound);
             return NEXT;
         }
@@ -191,7 +228,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
 static __always_inline bool begins_inbound(const struct segment *segment)
 {
     if (segment->key.protocol == IPPROTO_TCP)
-        return (segment->tcp & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+        return opens(segment);
     if (segment->key.protocol == IPPROTO_UDP)
         return !(bpf_ntohs(segment->key.source_port) >= 32768 && bpf_ntohs(segment->key.destination_port) < 32768);
     return !is_icmp(segment);
@@ -236,7 +273,7 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
         fragment_key(&segment, &key);
     reverse_key(&segment.key);
     flow = bpf_map_lookup_elem(&flows, &segment.key);
-    if (!flow || (begins_inbound(&segment) && segment.key.protocol == IPPROTO_TCP && is_closed(flow))) {
+    if (!flow || (opens(&segment) && is_closed(flow))) {
         __u32 value = 1;
         if (!begins_inbound(&segment) || bpf_map_lookup_elem(&inbound, &segment.key))
             return NEXT;

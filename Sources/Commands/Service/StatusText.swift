@@ -29,6 +29,7 @@ enum StatusText {
             ("mode", .string(status.mode)),
             ("links", strings(status.links)),
             ("serve", strings(status.serve)),
+            ("owners", .optional(status.owners)),
             ("names", .integer(Int64(status.names))),
             ("queries", count(counters.queries)),
             ("blocked", count(counters.blocked)),
@@ -41,8 +42,8 @@ enum StatusText {
             ("flows", count(counters.flows)),
             ("flows_allowed", count(counters.flowsAllowed)),
             ("flows_dropped", count(counters.flowsDropped)),
-            ("export", export(status.export)),
             ("log", status.log.map(json) ?? .null),
+            ("export", export(status.export)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -76,6 +77,7 @@ enum StatusText {
         let links = status.links.map(\.printable) + served
         rows.append(("capture", "\(status.capture), mode \(status.mode), fail \(status.fail)"))
         rows.append(("links", links.isEmpty ? "none" : links.joined(separator: ", ")))
+        rows.append(("owners", status.owners?.printable ?? "not known"))
         rows.append(("upstreams", status.upstreams.isEmpty ? "none" : status.upstreams.joined(separator: ", ")))
         rows.append(("names", Quantity.count(status.names)))
         let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0
@@ -105,14 +107,6 @@ enum StatusText {
         }.joined()
     }
 
-    private static func export(_ export: DaemonStatus.Export?) -> JSONValue {
-        guard let export else { return .null }
-        return .object([
-            ("dropped", count(export.dropped)), ("dnstap_messages", count(export.dnstapMessages)),
-            ("dnstap_dropped", count(export.dnstapDropped)), ("events_dropped", count(export.eventsDropped)),
-        ])
-    }
-
     private static func text(_ log: DaemonStatus.Log, _ style: Style) -> String {
         var parts = [log.state == "writing" ? log.state : style.paint(log.state, .yellow)]
         parts.append("\(Quantity.count(log.writtenRows)) rows")
@@ -122,6 +116,14 @@ enum StatusText {
             parts.append(style.paint("\(Quantity.count(log.droppedRows)) rows dropped", .yellow))
         }
         return parts.joined(separator: ", ")
+    }
+
+    private static func export(_ export: DaemonStatus.Export?) -> JSONValue {
+        guard let export else { return .null }
+        return .object([
+            ("dropped", count(export.dropped)), ("dnstap_messages", count(export.dnstapMessages)),
+            ("dnstap_dropped", count(export.dnstapDropped)), ("events_dropped", count(export.eventsDropped)),
+        ])
     }
 
     private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }

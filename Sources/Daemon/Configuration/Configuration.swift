@@ -162,10 +162,10 @@ public struct Configuration: Sendable, Equatable {
     public var flows = Flows()
     public var dns = DNS()
     public var log = Log()
+    public var owners = Owners()
     public var metrics = Metrics()
     public var dnstap = Dnstap()
     public var events = Events()
-    public var owners = Owners()
     public var lists = Lists()
     /// By key, for instance `dns.blocking_ttl`; absent: built in.
     private(set) var origins: [String: Origin] = [:]

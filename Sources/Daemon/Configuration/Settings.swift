@@ -165,11 +165,11 @@ extension Configuration {
         for isIPv6 in [false, true] where dns.blockingAddresses.count(where: { $0.isIPv6 == isIPv6 }) > 1 {
             found.append(("dns.blocking_addresses", "takes at most one \(isIPv6 ? "IPv6" : "IPv4") address"))
         }
-        if events.to == nil && events.queries != .none {
-            found.append(("events.queries", "needs events.to = \"syslog\", \"journal\" or a socket"))
-        }
         if log.maxBlockedAge != 0 && (log.maxAge == 0 || log.maxBlockedAge < log.maxAge) {
             found.append(("log.max_blocked_age", "must be longer than log.max_age"))
+        }
+        if events.to == nil && events.queries != .none {
+            found.append(("events.queries", "needs events.to = \"syslog\", \"journal\" or a socket"))
         }
         for server in dns.upstream
         where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {

@@ -56,6 +56,7 @@ public final class Daemon: Sendable {
     ///
     /// - Throws: what kept it from filtering, after undoing what was done.
     public func run() async throws {
+        ResidentMemory.keepHeapSmall()
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let configuration = try options.configuration()
         try StateDirectory.create(options.state)

@@ -123,6 +123,7 @@ final class Session: Sendable {
         let labels = LogLabels(
             list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
             rule: RuleTexts(state: self.options.state).text,
+            flowRule: RuleTexts(state: self.options.state).text(list:rule:),
             owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
             app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
         return try QueryLogWriter(
@@ -163,7 +164,11 @@ final class Session: Sendable {
         do {
             let owners = try Owners(configuration.owners.source, capture: capture, tun: tun)
             if let problem = owners.problem {
-                logger.info("users and programs are looked up, as the kernel does not tell: \(problem)")
+                // What was asked for and cannot be had is worth more than a word.
+                let isAsked = configuration.owners.cgroup.hasPrefix("/")
+                logger.log(
+                    level: isAsked ? .warning : .info,
+                    "users and programs are looked up, as the kernel does not tell: \(problem)")
             }
             state.withLock { $0.owners = owners }
             return owners
@@ -244,6 +249,13 @@ private struct RuleTexts: Sendable {
     func text(_ id: Int32) -> String? {
         guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
         return rules.first { $0.id == id }?.name
+    }
+
+    /// A rule on flows, or the line of a list of addresses.
+    func text(list: Int32, rule: Int32) -> String? {
+        guard let store = try? BlocklistStore(state: state) else { return nil }
+        guard list == 0 else { return (try? store.rule(list: list, line: Int(rule))) ?? nil }
+        return (try? store.flowRules())?.first { $0.id == rule }?.conditions.description
     }
 }
 

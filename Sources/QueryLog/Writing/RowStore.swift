@@ -53,7 +53,7 @@ final class RowStore {
         try connection.execute(
             """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 100;
-            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -2048
+            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -1024
             """)
         nextID = try RowStore.nextID(connection)
         span = Span(first: nextID, last: nextID - 1)

@@ -6,6 +6,8 @@ import Wire
 
 /// A TCP connection or an exchange of datagrams between two namespaces, with content that is checked on both sides.
 struct Conversation: Sendable {
+    /// The socket that listens, when it is kept.
+    let listener: CInt?
     /// Of the side that opens.
     let client: SocketAddress
     let server: SocketAddress
@@ -23,7 +25,7 @@ struct Conversation: Sendable {
     ///   - from: the namespace of the side that opens; `nil`: that of the calling thread.
     ///   - server: the address and port where the other side listens, in namespace `to`.
     static func open(
-        from: String? = nil, to: String, _ address: String, isTCP: Bool = true, device: String? = nil
+        from: String? = nil, to: String, _ address: String, isTCP: Bool = true, keepsListening: Bool = false
     ) throws -> Conversation {
         let server = SocketAddress(address, defaultPort: 7)!
         let type = CInt(isTCP ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
@@ -39,7 +41,6 @@ struct Conversation: Sendable {
         let connect = { @Sendable () throws -> CInt in
             let client = socket(server.family, type, 0)
             wait(client)
-            if let device { setsockopt(client, SOL_SOCKET, SO_BINDTODEVICE, device, socklen_t(device.utf8.count)) }
             guard server.withSockaddr({ Glibc.connect(client, $0, $1) }) == 0 else {
                 let error = KernelError("connect to \(server)")
                 close(client)
@@ -52,7 +53,7 @@ struct Conversation: Sendable {
         var accepted = listener
         if isTCP {
             accepted = accept(listener, nil, nil)
-            close(listener)
+            if !keepsListening { close(listener) }
             guard accepted >= 0 else { throw KernelError("accept") }
             wait(accepted)
         } else {
@@ -70,6 +71,7 @@ struct Conversation: Sendable {
             guard connected else { throw KernelError("the first datagram") }
         }
         return Conversation(
+            listener: isTCP && keepsListening ? listener : nil,
             client: Conversation.name(client), server: server, clientSocket: client, serverSocket: accepted,
             isTCP: isTCP)
     }
@@ -142,5 +144,6 @@ struct Conversation: Sendable {
     func end() {
         close(clientSocket)
         close(serverSocket)
+        if let listener { close(listener) }
     }
 }
