@@ -7,6 +7,8 @@ public struct FlowReport: Sendable {
     public enum Event: Sendable {
         /// It has a verdict, or another one than before.
         case judged
+        /// It goes on.
+        case counted
         /// It is over.
         case ended
     }

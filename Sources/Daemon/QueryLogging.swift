@@ -26,6 +26,9 @@ struct QueryLogging {
         synchronise(Clock.monotonic())
     }
 
+    /// Whether there is a log.
+    var isOn: Bool { ring != nil }
+
     /// Follows changes of the wall clock; called once a second.
     mutating func synchronise(_ now: UInt64) {
         offset = Clock.unixMicroseconds() - Int64(now / 1000)
@@ -101,7 +104,12 @@ struct QueryLogging {
         if book.generation != generation { follow() }
         var row = FlowRow()
         row.flow = report.number
-        row.event = report.event == .judged ? .judged : .ended
+        row.event =
+            switch report.event {
+            case .judged: .judged
+            case .counted: .counted
+            case .ended: .ended
+            }
         row.time = Int64(report.began / 1000) &+ offset
         row.client = report.key.source
         row.clientPort = report.key.sourcePort
@@ -119,7 +127,7 @@ struct QueryLogging {
         row.owner = report.owner
         row.packets = report.packets
         row.bytes = report.bytes
-        if report.event == .ended {
+        if report.event != .judged {
             var last = report.last
             if let record {
                 row.packets = max(row.packets, record.packetsOut &+ record.packetsIn)

@@ -217,6 +217,19 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         #expect(judge.engine.counters.flowsCut == 1)
     }
 
+    @Test func whatEndsWithoutANameIsToldToo() {
+        var judge = Judge(deny: ["blocked.example"])
+        #expect(judge.tcp(syn) == .forward)
+        // Of a connection that was forgotten: nothing to tell.
+        #expect(judge.tcp(Segment.fin | ack, from: 40001) == .forward)
+        #expect(judge.engine.liveFlows == 2)
+        judge.engine.endAll(now: judge.now)
+        let reports = judge.reports()
+        #expect(reports.map(\.event) == [.judged, .ended])
+        #expect(reports.allSatisfy { !$0.dropped && $0.reason == .unnamed })
+        #expect(judge.engine.table.free == judge.engine.table.capacity)
+    }
+
     @Test func aPauseLetsEverythingPass() {
         var judge = Judge(flows: [(.deny, { $0.ports = 443...443 })])
         judge.engine.setPaused(until: judge.now + 10_000_000_000)
@@ -292,8 +305,10 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         let key = FlowKey(
             source: IPAddress(Judge.client)!, sourcePort: 90, destination: IPAddress(Judge.server)!,
             destinationPort: 99, proto: 17)
+        #expect(judge.engine.count(key).map(\.event) == .counted)
         judge.engine.finish(key, now: judge.now)
         judge.engine.finish(key, now: judge.now)
+        #expect(judge.engine.count(key).map(\.event) == nil)
         judge.engine.endAll(now: judge.now)
         #expect(judge.engine.liveFlows == 0)
         var ends: Set<UInt64> = []

@@ -125,11 +125,11 @@ extension Session {
         }
     }
 
-    /// Finds the flows that the kernel saw the end of.
+    /// Follows the kernel's table of flows.
     func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
             var sweeper = FlowSweeper(map)
-            while pace.wait(milliseconds: 1000) { engine.loop.finish(sweeper.sweep()) }
+            while pace.wait(milliseconds: 1000) { engine.loop.hear(sweeper.sweep(Clock.monotonic())) }
         }
     }
 
@@ -166,7 +166,7 @@ extension Session {
 
     /// Nanoseconds after which everything that only the start needs has been done, and between two givings back of memory.
     static let settling: UInt64 = 3_000_000_000
-    static let tidying: UInt64 = 600_000_000_000
+    static let tidying: UInt64 = 60_000_000_000
 
     /// Nanoseconds without a sign of life before the packet thread counts as stuck; it gives one a second at least.
     static let patience: UInt64 = 3_000_000_000
