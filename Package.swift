@@ -98,7 +98,7 @@ let package = Package(
             [
                 "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
             ]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Export", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],

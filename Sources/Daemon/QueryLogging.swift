@@ -26,6 +26,9 @@ struct QueryLogging {
         synchronise(Clock.monotonic())
     }
 
+    /// Whether there is a log.
+    var isOn: Bool { ring != nil }
+
     /// Follows changes of the wall clock; called once a second.
     mutating func synchronise(_ now: UInt64) {
         offset = Clock.unixMicroseconds() - Int64(now / 1000)

@@ -41,10 +41,14 @@ extension CaptureRequest {
     ///
     /// - Throws: `noTCX` when `link` was asked for and the kernel lacks it.
     public func chosenBackEnd() throws(CaptureError) -> BackEnd {
+        try chosenBackEnd(hasTCX: LinkCapture.isSupported)
+    }
+
+    func chosenBackEnd(hasTCX: Bool) throws(CaptureError) -> BackEnd {
         switch backEnd {
-        case .auto: return LinkCapture.isSupported ? .link : .route
+        case .auto: return hasTCX ? .link : .route
         case .link:
-            guard LinkCapture.isSupported else { throw .noTCX }
+            guard hasTCX else { throw .noTCX }
             return .link
         case .route: return .route
         }

@@ -25,7 +25,11 @@ import Wire
             flow.list = number == 2 ? 5 : -1
             flow.nameSource = .sni
             let name = Name("site\(number).example")!
-            if number == 4 { log.ring.push(flow, name: RawSpan()) } else { log.ring.push(flow, name: name.bytes) }
+            if number == 4 {
+                log.ring.push(flow, name: RawSpan())
+            } else {
+                log.ring.push(flow, name: name.bytes)
+            }
         }
         var end = FlowRow()
         end.flow = 1

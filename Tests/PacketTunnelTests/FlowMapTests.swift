@@ -228,6 +228,28 @@ struct FlowMapTests {
         }
     }
 
+    @Test("connections go on when the capture ends, however it ends", arguments: CaptureTests.backEnds, [true, false])
+    func end(backEnd: CaptureRequest.BackEnd, orderly: Bool) throws {
+        for address in FlowMapTests.servers {
+            try Scene.full(backEnd) { forwarder, capture, hosts in
+                let conversation = try Conversation.open(to: hosts.far, address)
+                defer { conversation.end() }
+                #expect(conversation.carry(50_000, up: true))
+                if orderly {
+                    capture.detach()
+                    forwarder.stop()
+                } else {
+                    // As a process that is killed: the TUN goes, and what held the programs.
+                    forwarder.stop()
+                    Scene.abandon(capture)
+                }
+                let start = Date()
+                #expect(conversation.carry(50_000, up: true) && conversation.carry(50_000, up: false))
+                #expect(Date().timeIntervalSince(start) < 2)
+            }
+        }
+    }
+
     @Test("follows a flow to another link")
     func anotherLink() throws {
         let prepare = """

@@ -29,6 +29,7 @@ enum StatusText {
             ("mode", .string(status.mode)),
             ("links", strings(status.links)),
             ("serve", strings(status.serve)),
+            ("owners", .optional(status.owners)),
             ("names", .integer(Int64(status.names))),
             ("queries", count(counters.queries)),
             ("blocked", count(counters.blocked)),
@@ -76,6 +77,7 @@ enum StatusText {
         let links = status.links.map(\.printable) + served
         rows.append(("capture", "\(status.capture), mode \(status.mode), fail \(status.fail)"))
         rows.append(("links", links.isEmpty ? "none" : links.joined(separator: ", ")))
+        rows.append(("owners", status.owners?.printable ?? "not known"))
         rows.append(("upstreams", status.upstreams.isEmpty ? "none" : status.upstreams.joined(separator: ", ")))
         rows.append(("names", Quantity.count(status.names)))
         let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0

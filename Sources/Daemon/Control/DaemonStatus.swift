@@ -17,6 +17,8 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var links: [String]
     /// The links whose clients are captured now.
     public var serve: [String]
+    /// How users and programs are known: `kernel`, or `lookup` with the reason; nil: they are not.
+    public var owners: String?
     /// Blocked and allowed names in force.
     public var names: Int
     public var upstreams: [String]

@@ -164,7 +164,11 @@ final class Session: Sendable {
         do {
             let owners = try Owners(configuration.owners.source, capture: capture, tun: tun)
             if let problem = owners.problem {
-                logger.info("users and programs are looked up, as the kernel does not tell: \(problem)")
+                // What was asked for and cannot be had is worth more than a word.
+                let isAsked = configuration.owners.cgroup.hasPrefix("/")
+                logger.log(
+                    level: isAsked ? .warning : .info,
+                    "users and programs are looked up, as the kernel does not tell: \(problem)")
             }
             state.withLock { $0.owners = owners }
             return owners

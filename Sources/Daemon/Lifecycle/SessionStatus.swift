@@ -28,6 +28,7 @@ extension Session {
             links: capture.links.filter { $0.captured && !$0.served }.map(\.name),
             serve: capture.links.filter { $0.captured && $0.served }.map(\.name), names: state.policy?.names ?? 0,
             upstreams: state.upstreams.map(\.description), pausedUntil: state.pausedUntil, counters: .init())
+        status.owners = state.owners.map { owners in owners.problem.map { "lookup: \($0)" } ?? "kernel" }
         if !isAlive && state.problems[.loop] == nil { status.problems.append("packets are not answered") }
         for source in Source.allCases {
             if let problem = state.problems[source], !status.problems.contains(problem) {

@@ -41,14 +41,21 @@ final class Forwarder: Sendable {
         law = Mutex(Law(judge: judge))
         let box = Box(tun)
         Thread.detachNewThread { [self] in
-            run(box.tun, capture)
+            box.run { run($0, capture) }
             ended.signal()
         }
     }
 
     private final class Box: Sendable {
-        let tun: TunDevice
-        init(_ tun: consuming TunDevice) { self.tun = tun }
+        private let tun: Mutex<TunDevice?>
+
+        init(_ tun: consuming TunDevice) { self.tun = Mutex(tun) }
+
+        /// Gives the TUN away; it is gone after `body`.
+        func run(_ body: (borrowing TunDevice) -> Void) {
+            guard let tun = tun.withLock({ $0.take() }) else { return }
+            body(tun)
+        }
     }
 
     /// What was read since the last call.
@@ -63,7 +70,7 @@ final class Forwarder: Sendable {
 
     /// Ends the thread and gives up the TUN.
     func stop() {
-        isStopping.store(true, ordering: .releasing)
+        guard !isStopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
         ended.wait()
     }
 
