@@ -59,14 +59,15 @@ let package = Package(
         room(
             "Daemon",
             [
-                "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Kernel", "Wire", "CTunnel", toml,
-                logging, signals,
+                "PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "QueryLog", "Export", "Kernel", "Wire",
+                "CTunnel", toml, logging, signals,
             ]),
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
         room("Blocklist", ["Kernel", "Wire", "CFetch", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
+        room("Export", ["QueryLog", "Kernel", "Wire"]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
         .target(name: "CKernel"),
@@ -89,14 +90,15 @@ let package = Package(
             name: "ContentFilterTests",
             dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
             exclude: ["Golden"], swiftSettings: testing),
-        tests("BlocklistTests", ["Blocklist", "Wire", "CAllocations", grdb]),
+        tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
+        tests("ExportTests", ["Export", "QueryLog", "Kernel", "Wire", "CAllocations"]),
         tests(
             "PacketTunnelTests",
             [
                 "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
             ]),
-        tests("DaemonTests", ["Daemon", "Blocklist", "Kernel", "Wire", "CAllocations", logging]),
+        tests("DaemonTests", ["Daemon", "Blocklist", "Export", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),
         .testTarget(
             name: "Integration", dependencies: [subprocess], path: "Tests/Integration", exclude: ["probe", "hold"],

@@ -10,6 +10,12 @@ let package = Package(
             name: "hotpath", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
         .executableTarget(
+            name: "logday", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
+            name: "logask", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6)]),
+        .executableTarget(
             name: "logfill", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
     ]

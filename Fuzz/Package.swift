@@ -30,15 +30,16 @@ let package = Package(
         room("FuzzTargets", ["PacketTunnel", "DNSProxy", "ContentFilter", "Blocklist", "Kernel", "Wire", "CLDNS"]),
         room("PacketTunnel", ["Kernel", "Wire"], sources: ["StreamFlows.swift", "StreamRedirect.swift"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
-        room("ContentFilter", ["CNettle", "Wire"]),
+        room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
         room(
             "Blocklist",
             [
-                "Kernel", "Wire", .product(name: "GRDB", package: "GRDB.swift"),
+                "Kernel", "Wire", "CFetch", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         room("Kernel", ["CKernel", "Wire"]),
         room("Wire", []),
+        .target(name: "CFetch", linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("z")]),
         .target(name: "CKernel", cSettings: [.unsafeFlags(["-fsanitize=address"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),

@@ -42,11 +42,23 @@ int ctunnel_owner_socket(const void *sockets, uint64_t cookie, struct owner_sock
     return take(copy, entry, sizeof *copy) && copy->cookie == cookie && copy->pid;
 }
 
-int ctunnel_owner_program(const void *programs, uint32_t pid, uint64_t program, struct owner_program *copy)
+int ctunnel_owner_program(const void *programs, const struct owner_socket *socket, struct owner_program *copy)
 {
-    const struct owner_program *entry = (const struct owner_program *)programs + (pid & (OWNER_PROGRAMS - 1));
+    const struct owner_program *entry = (const struct owner_program *)programs + (socket->place & (OWNER_PROGRAMS - 1));
 
-    return take(copy, entry, sizeof *copy) && copy->pid == pid && (!program || copy->program == program);
+    return take(copy, entry, sizeof *copy) && copy->pid == socket->pid && copy->program == socket->program;
+}
+
+int ctunnel_owner_next(const void *programs, uint32_t pid, uint32_t *place, struct owner_program *copy)
+{
+    const struct owner_program *entries = programs;
+
+    while (*place < OWNER_PROGRAMS) {
+        const struct owner_program *entry = entries + (*place)++;
+        if (__atomic_load_n(&entry->pid, __ATOMIC_RELAXED) == pid && take(copy, entry, sizeof *copy) && copy->pid == pid)
+            return 1;
+    }
+    return 0;
 }
 
 void ctunnel_found_put(void *table, const struct ctunnel_found *entry)

@@ -44,7 +44,7 @@ extension FlowEngine {
     /// Whether the packet begins a new flow under the key of an old one: a new connection from the same port, or one that
     /// was dropped by another policy.
     private func isReborn(_ slot: Int, _ segment: Segment?) -> Bool {
-        if table.phase(slot) == .dropped, table[slot].generation != generation { return !table[slot].isCut }
+        if table.phase(slot) == .dropped, table[slot].generation != generation { return true }
         guard let segment, segment.opens else { return false }
         return segment.sequence != table[slot].initialSequence
     }
@@ -54,13 +54,13 @@ extension FlowEngine {
     ) -> Action {
         if arrival.owner == nil { return .identify }
         guard let slot = table.insert(key, phase: .peeking, now: arrival.now) else {
-            // `makeRoom` was not called for too many packets: judge this one by itself.
-            counters.flowsEvicted += 1
+            // `makeRoom` was not called for too many packets.
             return refuse(isAlive: false, packet)
         }
         numbers += 1
         table[slot].number = numbers
         table[slot].initialSequence = segment?.sequence ?? 0
+        table[slot].isOpened = segment?.opens ?? true
         if let owner = arrival.owner { table[slot].owner = owner }
         return proceed(slot, bytes, packet, segment, arrival)
     }
@@ -85,9 +85,12 @@ extension FlowEngine {
         switch phase {
         case .dropped:
             table.touch(slot, phase: .dropped, now: now)
+            return refuse(isAlive: false, packet)
+        case .cut:
+            table.touch(slot, phase: .cut, now: now)
             // The application's own reset, after ours, closes the far end.
-            if table[slot].isCut, let segment, segment.isRST { return .forward }
-            return refuse(isAlive: table[slot].isCut, packet)
+            if let segment, segment.isRST { return .forward }
+            return refuse(isAlive: true, packet)
         case .peeking:
             table.touch(slot, phase: .peeking, now: now)
             table[slot].isAlive = true
@@ -139,23 +142,24 @@ extension FlowEngine {
         let isDefault = verdict.reason == .none && otherwise != .paused
         let drops = isDefault ? settings.defaults.drops : verdict.action == .drop
         let isFirst = table[slot].generation == 0
-        let isNews = isFirst || drops != (table.phase(slot) == .dropped)
+        let isNews = isFirst || drops != table[slot].isDropped
         table[slot].generation = generation
         table[slot].isDropped = drops
         if isNews {
             table[slot].reason = verdict.reason == .none ? otherwise : FlowReason(verdict.reason)
             table[slot].list = verdict.list
             table[slot].rule = verdict.rule
+            table[slot].match = verdict.match
+            table[slot].labels = verdict.labels
             judged = slot
             if drops { counters.flowsDropped += 1 } else { counters.flowsAllowed += 1 }
         }
-        if drops, table[slot].isAlive, !table[slot].isCut {
-            table[slot].isCut = true
-            counters.flowsCut += 1
-        }
+        let isCut = drops && table[slot].isAlive
+        if isCut, isNews { counters.flowsCut += 1 }
         table[slot].handed = 0
         closePeek(slot)
-        table.touch(slot, phase: drops ? .dropped : .init(allowed: table[slot].key.proto), now: now)
+        table.touch(
+            slot, phase: isCut ? .cut : drops ? .dropped : .init(allowed: table[slot].key.proto), now: now)
     }
 
     // MARK: The end

@@ -12,10 +12,23 @@ extension FlowEngine {
             judged = -1
             return report(slot, .judged)
         }
-        guard let slot = table.oldest(.ended) else { return nil }
-        let report = report(slot, .ended)
-        table.release(slot)
-        return report
+        while let slot = table.oldest(.ended) {
+            if table[slot].generation == 0 {
+                // It ended before it told its name. The tail of a connection that was forgotten already is no flow.
+                guard table[slot].isOpened else {
+                    table.release(slot)
+                    continue
+                }
+                table[slot].generation = generation
+                table[slot].reason = .unnamed
+                counters.flowsAllowed += 1
+                return report(slot, .judged)
+            }
+            let report = report(slot, .ended)
+            table.release(slot)
+            return report
+        }
+        return nil
     }
 
     private mutating func report(_ slot: Int, _ event: FlowReport.Event) -> FlowReport {
@@ -24,7 +37,8 @@ extension FlowEngine {
         return FlowReport(
             event: event, number: flow.number, key: flow.key, began: flow.began, last: table.seen(slot),
             packets: flow.packets, bytes: flow.bytes, isDropped: flow.isDropped, reason: flow.reason,
-            list: flow.list, rule: flow.rule, nameSource: flow.nameSource, owner: flow.owner,
+            list: flow.list, rule: flow.rule, match: flow.match, labels: flow.labels, nameSource: flow.nameSource,
+            owner: flow.owner,
             patience: table.phase(slot).timeout, isInKernel: flow.isInKernel)
     }
 
@@ -62,6 +76,12 @@ extension FlowEngine {
     /// The kernel has seen the end of a flow.
     public mutating func finish(_ key: FlowKey, now: UInt64) {
         if let slot = table.find(key) { end(slot, now) }
+    }
+
+    /// What there is to tell of a flow that goes on; `nil` when it is not known or has no verdict yet.
+    public mutating func count(_ key: FlowKey) -> FlowReport? {
+        guard let slot = table.find(key), table[slot].generation != 0 else { return nil }
+        return report(slot, .counted)
     }
 
     /// Ends flows so that `count` new ones find room: those least missed.

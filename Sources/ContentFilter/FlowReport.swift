@@ -1,3 +1,4 @@
+public import Blocklist
 public import Kernel
 public import Wire
 
@@ -6,6 +7,8 @@ public struct FlowReport: Sendable {
     public enum Event: Sendable {
         /// It has a verdict, or another one than before.
         case judged
+        /// It goes on.
+        case counted
         /// It is over.
         case ended
     }
@@ -25,6 +28,8 @@ public struct FlowReport: Sendable {
     /// As in `FlowVerdict`.
     public var list: Int32
     public var rule: Int32
+    public var match: Verdict.Match
+    public var labels: UInt8
     public var nameSource: NameSource?
     public var owner: Owner
     /// Nanoseconds without a packet after which it counts as over.

@@ -1,3 +1,4 @@
+import Blocklist
 import Kernel
 import Wire
 
@@ -22,15 +23,18 @@ struct Flow {
     /// Where its name is in the pool, and how long it is; 0: it has none.
     var name: UInt32 = 0
     var nameByteCount: UInt8 = 0
+    /// How much of the name matched, and how.
+    var labels: UInt8 = 0
+    var match = Verdict.Match.none
     var nameSource: NameSource?
     var reason = FlowReason.none
+    /// Its first packet began it: no TCP segment from the middle of a connection.
+    var isOpened = false
     /// A packet of it was let out.
     var isAlive = false
     var isDropped = false
     /// While its first bytes are looked at.
     var ticket: PeekTicket?
-    /// It was alive when it was dropped.
-    var isCut = false
     /// The kernel was told to let it pass.
     var isInKernel = false
 }
@@ -47,7 +51,8 @@ struct FlowTable: ~Copyable {
         case ended
         /// Waits for its name.
         case peeking
-        case dropped
+        /// Its packets are refused; `cut`: it was alive before, and its far end may still send.
+        case dropped, cut
         /// It has ended; a few packets may be on their way.
         case closing
         /// Allowed, by protocol.
@@ -61,6 +66,7 @@ struct FlowTable: ~Copyable {
             case .free, .ended: .max
             case .peeking: 30_000_000_000
             case .dropped, .closing: 10_000_000_000
+            case .cut: 120_000_000_000
             case .tcp: 7_500_000_000_000
             case .udp: 120_000_000_000
             case .icmp: 30_000_000_000
@@ -156,7 +162,7 @@ struct FlowTable: ~Copyable {
 
     /// Which flow has to go when the table is full: the one of those least missed that was silent the longest.
     var victim: Int? {
-        for phase in [Phase.closing, .dropped, .icmp, .udp, .peeking, .other, .tcp] {
+        for phase in [Phase.closing, .dropped, .cut, .icmp, .udp, .peeking, .other, .tcp] {
             if let slot = queues.oldest(of: phase.rawValue) { return slot }
         }
         return nil

@@ -48,21 +48,27 @@ struct UpstreamSlot {
 
 /// The questions in flight: slots, the chains that find an identical question, and the free list.
 ///
-/// No allocation after `init`.
+/// No allocation after `init`. The memory of a slot is touched when it is used for the first time, and the slot used last is
+/// used next, so a quiet machine has few of them in memory.
 struct UpstreamTable {
+    /// Those that were ever used.
     var slots: [UpstreamSlot]
+    private let capacity: Int
     private var heads: [Int32]
     private var chain: [Int32]
     private var free: [Int32]
     private let mask: UInt64
 
     init(capacity: Int) {
-        slots = Array(repeating: UpstreamSlot(), count: capacity)
+        self.capacity = capacity
+        slots = []
+        slots.reserveCapacity(capacity)
         var width = 64
         while width < capacity { width *= 2 }
         heads = Array(repeating: -1, count: width)
         chain = Array(repeating: -1, count: capacity)
-        free = Array((0..<Int32(capacity)).reversed())
+        free = []
+        free.reserveCapacity(capacity)
         mask = UInt64(width - 1)
     }
 
@@ -78,14 +84,21 @@ struct UpstreamTable {
 
     /// A fresh slot for the question, found by `find` from now on; -1 when all are taken.
     mutating func insert(_ question: UpstreamQuestion, hash: UInt64) -> Int {
-        guard let slot = free.popLast() else { return -1 }
-        let index = Int(slot)
-        slots[index] = UpstreamSlot()
+        let index: Int
+        if let slot = free.popLast() {
+            index = Int(slot)
+            slots[index] = UpstreamSlot()
+        } else if slots.count < capacity {
+            index = slots.count
+            slots.append(UpstreamSlot())
+        } else {
+            return -1
+        }
         slots[index].question = question
         slots[index].hash = hash
         slots[index].isInFlight = true
         chain[index] = heads[Int(hash & mask)]
-        heads[Int(hash & mask)] = slot
+        heads[Int(hash & mask)] = Int32(index)
         return index
     }
 

@@ -1,5 +1,6 @@
 public import ContentFilter
 public import DNSProxy
+public import Export
 public import Kernel
 public import Wire
 
@@ -22,6 +23,8 @@ public struct LoopSettings: Sendable {
     public var streams: Int
     public var streamIdleSeconds: Int
     public var flows: FlowSettings
+    /// Is told of every answer, when metrics, dnstap or events are wanted.
+    public var tap: TapRing?
     /// A line on standard output for each packet read.
     public var printsPackets = false
 

@@ -15,8 +15,8 @@ final class PacketLoop: Sendable {
         /// Nanoseconds, monotonic; 0 ends a pause.
         var pausedUntil: UInt64?
         var flowDefaults: FlowDefaults?
-        /// Flows that are over; they add up until they are taken.
-        var finished: [FlowEnd] = []
+        /// What the kernel tells of flows; it adds up until it is taken.
+        var tidings: [FlowTidings] = []
         var isStopping = false
     }
 
@@ -81,9 +81,9 @@ final class PacketLoop: Sendable {
         post { $0.flowDefaults = defaults }
     }
 
-    /// The kernel saw the end of these flows.
-    func finish(_ ends: [FlowEnd]) {
-        if !ends.isEmpty { post { $0.finished += ends } }
+    /// What the kernel tells of flows.
+    func hear(_ tidings: [FlowTidings]) {
+        if !tidings.isEmpty { post { $0.tidings += tidings } }
     }
 
     /// Ends the thread when the queries that wait are answered, or after a second. The TUN is gone then.

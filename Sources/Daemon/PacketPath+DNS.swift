@@ -27,7 +27,15 @@ extension PacketPath {
 
     private mutating func answer(_ message: RawSpan, _ origin: Origin) {
         var out = unsafe messageRoom(isIPv6: origin.client.isIPv6)
-        if case .answered(let answer) = decide(message, origin, &out) { send(answer, to: origin) }
+        switch decide(message, origin, &out) {
+        case .answered(let answer):
+            send(answer, to: origin)
+            printer?.note("answered")
+        case .parked:
+            printer?.note("asked upstream")
+        case .dropped:
+            printer?.note("dropped")
+        }
     }
 
     /// What of the output buffer a DNS message is written to: behind the virtio header and the datagram's headers.
@@ -48,6 +56,7 @@ extension PacketPath {
 
     /// The engine's decision over one message.
     private mutating func decide(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
+        log.push(message, origin)
         switch engine.handle(
             message, isStream: origin.isStream, owner: origin.owner, now: origin.arrived, into: &out)
         {
@@ -82,6 +91,7 @@ extension PacketPath {
     mutating func redirectStream(_ outcome: StreamRedirect.Outcome, _ byteCount: Int) {
         switch outcome {
         case .rewritten:
+            printer?.note("redirected")
             unsafe write(input, byteCount)
         case .reset(let packetByteCount):
             writeInPlace(packetByteCount)
@@ -152,12 +162,12 @@ extension PacketPath {
         // The room for IPv6 headers fits both families; the answer is moved up for IPv4 by `send`.
         var out = unsafe messageRoom(isIPv6: true)
         guard let (origin, answer) = engine.nextAnswer(into: &out) else { return false }
-        note(answer, origin, now: now)
         if !origin.isStream, !origin.client.isIPv6 {
             let message = out.bytes.extracting(first: answer.byteCount)
             var room = unsafe messageRoom(isIPv6: false)
             room.put(0, message)
         }
+        note(answer, origin, now: now)
         send(answer, to: origin)
         return true
     }
@@ -191,6 +201,7 @@ extension PacketPath {
             now: Clock.monotonic())
     }
 
+    /// The answer stands where `send` takes it from.
     private mutating func note(_ answer: Answer, _ origin: Origin, now: UInt64) {
         counters.queries &+= 1
         switch answer.reason {
@@ -200,6 +211,9 @@ extension PacketPath {
             if answer.verdict.action == .block { counters.blocked &+= 1 }
             if answer.isCached { counters.cached &+= 1 }
         }
-        log.push(answer, engine.query, origin, qname: engine.name.bytes, digest: engine.digest.bytes, now: now)
+        let message = unsafe messageRoom(isIPv6: origin.isStream || origin.client.isIPv6)
+        log.push(
+            answer, engine.query, origin, qname: engine.name.bytes, digest: engine.digest.bytes,
+            message: message.bytes.extracting(first: answer.byteCount), now: now)
     }
 }

@@ -77,7 +77,7 @@ extension PacketPath {
         if let policy = mail.policy { flows.adopt(policy) }
         if let defaults = mail.flowDefaults { flows.adopt(defaults) }
         if let until = mail.pausedUntil { flows.setPaused(until: until) }
-        finished += mail.finished
+        tidings = tidings.isEmpty ? mail.tidings : tidings + mail.tidings
         judgeAnew()
     }
 
@@ -89,19 +89,23 @@ extension PacketPath {
 
     // MARK: The end of flows
 
-    /// Flows that end at a time, before packets get their turn.
+    /// Flows that are looked at before packets get their turn.
     static let ends = 128
 
-    /// Tells of flows that have ended, some at a time. Returns whether there are more.
-    mutating func endFlows(_ now: UInt64) -> Bool {
+    /// Tells of flows that have ended or were counted, some at a time. Returns whether there are more.
+    mutating func tendFlows(_ now: UInt64) -> Bool {
         if flows.pausedUntil != 0, now >= flows.pausedUntil {
             flows.setPaused(until: 0)
             judgeAnew()
         }
         var count = 0
-        while count < PacketPath.ends, let end = finished.popLast() {
-            flows.finish(end.key, now: now)
-            tellFlows(now, end.record)
+        while count < PacketPath.ends, let next = tidings.popLast() {
+            if next.isOver {
+                flows.finish(next.key, now: now)
+                tellFlows(now, next.record)
+            } else if let report = flows.count(next.key) {
+                log.push(report, next.record, name: flows.reportedName)
+            }
             count += 1
         }
         while count < PacketPath.ends, let idle = flows.nextIdle(now: now) {

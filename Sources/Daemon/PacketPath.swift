@@ -42,8 +42,8 @@ struct PacketPath: ~Copyable {
     let raisesLifetime: Bool
     /// Flows are judged, also by the names of their addresses.
     let learnsNames: Bool
-    /// Flows that the kernel saw the end of, still to be told of.
-    var finished: [FlowEnd] = []
+    /// What the kernel tells of flows, still to be followed.
+    var tidings: [FlowTidings] = []
     var log: QueryLogging
     /// Who sends packets; rules may depend on it.
     var owners: OwnerLookup?
@@ -84,7 +84,7 @@ struct PacketPath: ~Copyable {
         map = capture.flows
         learnsNames = settings.flows.mode == .judge
         raisesLifetime = capture.lowersLifetime
-        log = QueryLogging(ring: ring, addresses: capture.addresses)
+        log = QueryLogging(ring: ring, tap: settings.tap, addresses: capture.addresses)
         self.owners = owners
         needsQueryOwner = policy.needsQueryOwner
         needsFlowOwner = policy.needsFlowOwner
@@ -132,7 +132,7 @@ struct PacketPath: ~Copyable {
             var rounds = 0
             while rounds < PacketPath.rounds, answerStreams(now) || answerWaiting(now) { rounds += 1 }
             server.expire(now: now, poller: poller)
-            isMore = endFlows(now)
+            isMore = tendFlows(now)
             if now >= nextSecond {
                 nextSecond = now + 1_000_000_000
                 redirect.expire(now: now)

@@ -1,6 +1,7 @@
 import Blocklist
 import ContentFilter
 import DNSProxy
+import Export
 import Kernel
 import PacketTunnel
 import QueryLog
@@ -9,6 +10,8 @@ import Wire
 /// Turns answers into rows of the query log, on the packet's thread: integers into the ring, nothing more.
 struct QueryLogging {
     private let ring: QueryRing?
+    /// The way to metrics, dnstap and events, when they are wanted.
+    private let tap: TapRing?
     /// Which link a client's address belongs to.
     private let book: AddressBook
     private var addresses = AddressTable()
@@ -16,11 +19,15 @@ struct QueryLogging {
     /// Microseconds from the monotonic clock to 1970 in UTC.
     private var offset: Int64 = 0
 
-    init(ring: QueryRing?, addresses: AddressBook) {
+    init(ring: QueryRing?, tap: TapRing?, addresses: AddressBook) {
         self.ring = ring
+        self.tap = tap
         book = addresses
         synchronise(Clock.monotonic())
     }
+
+    /// Whether there is a log.
+    var isOn: Bool { ring != nil }
 
     /// Follows changes of the wall clock; called once a second.
     mutating func synchronise(_ now: UInt64) {
@@ -41,10 +48,13 @@ struct QueryLogging {
 
     /// - Parameters:
     ///   - query: with the qtype that was asked.
+    ///   - message: the answer.
     ///   - now: when it was answered, nanoseconds, monotonic.
-    mutating func push(_ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, now: UInt64)
-    {
-        guard let ring else { return }
+    mutating func push(
+        _ answer: Answer, _ query: Query, _ origin: Origin, qname: RawSpan, digest: RawSpan, message: RawSpan,
+        now: UInt64
+    ) {
+        guard ring != nil || tap != nil else { return }
         if book.generation != generation { follow() }
         var row = QueryRow()
         row.time = Int64(origin.arrived / 1000) &+ offset
@@ -67,7 +77,23 @@ struct QueryLogging {
         row.list = answer.verdict.list
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
-        ring.push(row, qname: qname, answer: digest)
+        ring?.push(row, qname: qname, answer: digest)
+        guard let tap else { return }
+        tap.push(
+            TapRow(.answer, row, resolverPort: origin.resolverPort),
+            message: tap.wants.contains(.messages) ? message : RawSpan())
+    }
+
+    /// A query as it came in, for dnstap.
+    func push(_ message: RawSpan, _ origin: Origin) {
+        guard let tap, tap.wants.contains(.queries) else { return }
+        var row = QueryRow()
+        row.time = Int64(origin.arrived / 1000) &+ offset
+        row.client = origin.client
+        row.clientPort = origin.clientPort
+        row.resolver = origin.resolver
+        row.transport = origin.isStream ? .tcp : .udp
+        tap.push(TapRow(.query, row, resolverPort: origin.resolverPort), message: message)
     }
 
     /// The row of a flow that was judged, or that is over.
@@ -78,7 +104,12 @@ struct QueryLogging {
         if book.generation != generation { follow() }
         var row = FlowRow()
         row.flow = report.number
-        row.event = report.event == .judged ? .judged : .ended
+        row.event =
+            switch report.event {
+            case .judged: .judged
+            case .counted: .counted
+            case .ended: .ended
+            }
         row.time = Int64(report.began / 1000) &+ offset
         row.client = report.key.source
         row.clientPort = report.key.sourcePort
@@ -91,10 +122,12 @@ struct QueryLogging {
         row.link = addresses.link(of: report.key.source)
         row.list = report.list
         row.rule = report.rule
+        row.match = QueryRow.Match(rawValue: report.match.rawValue) ?? .none
+        row.labels = report.labels
         row.owner = report.owner
         row.packets = report.packets
         row.bytes = report.bytes
-        if report.event == .ended {
+        if report.event != .judged {
             var last = report.last
             if let record {
                 row.packets = max(row.packets, record.packetsOut &+ record.packetsIn)

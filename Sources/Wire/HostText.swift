@@ -11,11 +11,18 @@ extension Name {
     /// Reads a host as protocols write it: ASCII labels between dots, with or without the last dot (RFC 952, RFC 1123
     /// section 2.1, and the underscore, which is in use). Its letters are lowered.
     ///
-    /// What ends in a number is an address (WHATWG URL, "ends in a number checker"), and so is what has a colon and else
-    /// only hexadecimal digits and dots. The value is the root unless the result is `.name`.
+    /// What ends in a number is an address (WHATWG URL, "ends in a number checker"), and so is what has two colons or more
+    /// and else only hexadecimal digits and dots. The value is the root unless the result is `.name`.
     public mutating func parse(host: RawSpan) -> HostText {
-        storage[0] = 0
-        set(byteCount: 1, labels: 0)
+        let kind = read(host: host)
+        if kind != .name {
+            storage[0] = 0
+            set(byteCount: 1, labels: 0)
+        }
+        return kind
+    }
+
+    private mutating func read(host: RawSpan) -> HostText {
         var count = host.byteCount
         if count > 1, host.u8(count - 1) == UInt8(ascii: ".") { count -= 1 }
         guard count > 0 else { return .malformed }
@@ -35,10 +42,7 @@ extension Name {
                 storage[at + 1] = Name.lower(byte)
             }
         }
-        if Name.isNumber(host.part(label, count - label)) {
-            storage[0] = 0
-            return .address
-        }
+        if Name.isNumber(host.part(label, count - label)) { return .address }
         storage[count + 1] = 0
         set(byteCount: count + 2, labels: labels)
         return .name
@@ -65,15 +69,15 @@ extension Name {
     }
 
     private static func isIPv6Text(_ text: RawSpan) -> Bool {
-        var hasColon = false
+        var colons = 0
         for at in 0..<text.byteCount {
             let byte = text.u8(at)
             if byte == UInt8(ascii: ":") {
-                hasColon = true
+                colons += 1
             } else if !isHexadecimal(byte), byte != UInt8(ascii: ".") {
                 return false
             }
         }
-        return hasColon
+        return colons >= 2
     }
 }

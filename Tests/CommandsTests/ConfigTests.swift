@@ -56,7 +56,7 @@ import Testing
         try write(show.output)
         #expect(try WebtunProcess.run("config", "check", file.path).status == 0)
         let again = try WebtunProcess.run("config", "show", "--config", file.path)
-        #expect(again.output.contains(golden("blocking_ttl = 10                           # FILE:2")))
+        #expect(again.output.contains(golden("blocking_ttl = 10                           # FILE:3")))
         for line in try WebtunProcess.run("config", "show", "--json").output.split(separator: "\n") {
             let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
             #expect(object?["origin"] as? String == "default")

@@ -23,11 +23,14 @@ import Testing
         return [Entry(words: words, type: type, isLeaf: below.isEmpty)] + below.flatMap { collect($0, words) }
     }
 
-    /// The lines of a help text that begin with `webtun`, or hold one after `Example:`.
+    /// The indented lines of a help text that begin with `webtun`, or what stands after `Example: ` or in `$(…)`.
     static func examples(in help: String) -> [String] {
         help.split(separator: "\n").compactMap { line -> String? in
             let text = line.drop { $0 == " " }
-            if text.hasPrefix("webtun ") { return String(text) }
+            if line.hasPrefix("  "), text.hasPrefix("webtun ") { return String(text) }
+            if let inner = text.range(of: "$(webtun ") {
+                return "webtun " + text[inner.upperBound...].prefix { $0 != ")" }
+            }
             guard let mark = text.range(of: "Example: webtun ") else { return nil }
             return "webtun " + text[mark.upperBound...]
         }

@@ -97,9 +97,13 @@ import Testing
 
     @Test func mistakesAreToldApart() throws {
         let place = try Place()
-        let url = try place.webtun("list", "add", "https://lists.example/ads.txt")
+        let scheme = try place.webtun("list", "add", "ftp://lists.example/ads.txt")
+        #expect(scheme.status == 1)
+        #expect(scheme.errors.hasSuffix("lists are fetched by http and https, not by ftp\n"))
+        // No such server: the loopback's discard port.
+        let url = try place.webtun("list", "add", "http://127.0.0.1:9/ads.txt")
         #expect(url.status == 1)
-        #expect(url.errors.hasPrefix("webtun: https://lists.example/ads.txt: lists are read from files"))
+        #expect(url.errors.hasPrefix("webtun: http://127.0.0.1:9/ads.txt: Failed to connect to 127.0.0.1 port 9"))
         let missing = try place.webtun("list", "add", place.path + "/none.txt")
         #expect(missing.status == 1)
         #expect(missing.errors == "webtun: \(place.path)/none.txt: No such file or directory\n")

@@ -132,7 +132,9 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
 
     @Test func theNameInTheFirstBytesDecides() {
         var judge = Judge(deny: ["blocked.example"])
-        for (name, expected, dropped) in [("www.blocked.example", FlowEngine.Action.cut, true), ("other.example", .allow, false)] {
+        for (name, expected, dropped) in [
+            ("www.blocked.example", FlowEngine.Action.cut, true), ("other.example", .allow, false),
+        ] {
             judge.sequence = 5000 * name.utf8.count
             let from = 41000 + name.utf8.count
             #expect(judge.tcp(syn, port: 80, from: from) == .forward)
@@ -215,6 +217,19 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         #expect(judge.engine.counters.flowsCut == 1)
     }
 
+    @Test func whatEndsWithoutANameIsToldToo() {
+        var judge = Judge(deny: ["blocked.example"])
+        #expect(judge.tcp(syn) == .forward)
+        // Of a connection that was forgotten: nothing to tell.
+        #expect(judge.tcp(Segment.fin | ack, from: 40001) == .forward)
+        #expect(judge.engine.liveFlows == 2)
+        judge.engine.endAll(now: judge.now)
+        let reports = judge.reports()
+        #expect(reports.map(\.event) == [.judged, .ended])
+        #expect(reports.allSatisfy { !$0.dropped && $0.reason == .unnamed })
+        #expect(judge.engine.table.free == judge.engine.table.capacity)
+    }
+
     @Test func aPauseLetsEverythingPass() {
         var judge = Judge(flows: [(.deny, { $0.ports = 443...443 })])
         judge.engine.setPaused(until: judge.now + 10_000_000_000)
@@ -265,7 +280,9 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
 
     @Test func flowsEndWhenTheyAreSilentAndWhenTheTableIsFull() {
         var judge = Judge(capacity: 100)
-        for port in 1...90 { #expect(judge.pass(TestPackets.udp(Judge.client, Judge.server, (port, 99), [1])) == .allow) }
+        for port in 1...90 {
+            #expect(judge.pass(TestPackets.udp(Judge.client, Judge.server, (port, 99), [1])) == .allow)
+        }
         #expect(judge.engine.liveFlows == 90)
         judge.engine.makeRoom(for: 20, now: judge.now)
         #expect(judge.engine.liveFlows == 80 && judge.engine.counters.flowsEvicted == 10)
@@ -276,7 +293,9 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         while let report = judge.engine.nextIdle(now: judge.now) {
             #expect(report.patience == 120_000_000_000 && report.isInKernel)
             // The kernel knows of younger packets of every other one.
-            if idle % 2 == 0 { judge.engine.endIdle(now: judge.now) } else {
+            if idle % 2 == 0 {
+                judge.engine.endIdle(now: judge.now)
+            } else {
                 judge.engine.keepIdle(now: judge.now)
                 kept += 1
             }
@@ -286,8 +305,10 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         let key = FlowKey(
             source: IPAddress(Judge.client)!, sourcePort: 90, destination: IPAddress(Judge.server)!,
             destinationPort: 99, proto: 17)
+        #expect(judge.engine.count(key).map(\.event) == .counted)
         judge.engine.finish(key, now: judge.now)
         judge.engine.finish(key, now: judge.now)
+        #expect(judge.engine.count(key).map(\.event) == nil)
         judge.engine.endAll(now: judge.now)
         #expect(judge.engine.liveFlows == 0)
         var ends: Set<UInt64> = []
@@ -323,7 +344,8 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
             let name = flow % 3 == 0 ? "a\(flow).blocked.example" : "b\(flow).example"
             packets.append(TestPackets.tcp(Judge.client, Judge.server, ports, flags: syn, sequence: 1))
             packets.append(
-                TestPackets.tcp(Judge.client, Judge.server, ports, flags: ack, sequence: 2, acknowledgment: 9, host(name)))
+                TestPackets.tcp(
+                    Judge.client, Judge.server, ports, flags: ack, sequence: 2, acknowledgment: 9, host(name)))
             packets.append(
                 TestPackets.tcp(Judge.client, Judge.server, ports, flags: ack, sequence: 99, acknowledgment: 9, [1, 2]))
         }

@@ -9,7 +9,8 @@ import Wire
 
     private func key(_ number: Int) -> FlowKey {
         FlowKey(
-            source: IPAddress(v4: 0xc000_0207), sourcePort: UInt16(number % 50), destination: IPAddress(v4: 0xc633_6401),
+            source: IPAddress(v4: 0xc000_0207), sourcePort: UInt16(number % 50),
+            destination: IPAddress(v4: 0xc633_6401),
             destinationPort: UInt16(number / 50), proto: Packet.Number.tcp)
     }
 

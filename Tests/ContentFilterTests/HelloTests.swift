@@ -138,6 +138,19 @@ import Wire
         #expect(outcome(TestHello.records(Array(stream[5..<50])) + [21, 3, 1, 0, 2, 2, 40]).0 == .none(.malformed))
     }
 
+    /// The parts of a hello in super-packets of which the second comes first, and one that repeats all.
+    @Test func superPacketsOutOfOrder() throws {
+        let stream = try golden("firefox135")[0] + [UInt8](repeating: 0x17, count: 40_000)
+        let flow = TestFlow()
+        var peek = NamePeek(capacity: 1)
+        for cut in [1, 5, 100, 1460, 1800] {
+            let (front, back) = (flow.segment(0, Array(stream[..<cut])), flow.segment(cut, Array(stream[cut...])))
+            #expect(peek.run([flow.syn(), back, front]) == .name(.tls), "\(cut)")
+            #expect(peek.run([flow.syn(), back, back]) == .more, "\(cut)")
+            #expect(peek.run([flow.syn(), back, flow.segment(0, stream)]) == .name(.tls), "\(cut)")
+        }
+    }
+
     @Test func superPacketsAreReadWhole() throws {
         // What a TCP with segmentation offload hands down in one piece: the hello and data behind it.
         let stream = try golden("chrome131")[0] + [UInt8](repeating: 0x17, count: 58_000)
@@ -145,5 +158,14 @@ import Wire
         let six = TestFlow(from: "2001:db8::7", to: "2001:db8::1")
         var peek = NamePeek(capacity: 1)
         #expect(peek.run([six.segment(0, stream)]) == .name(.tls))
+        // Over 64 KiB the length field is 0 (RFC 2675, as Linux uses it for super-packets).
+        let hello = try golden("chrome131")[0]
+        for bytes in [hello + [UInt8](repeating: 0x17, count: 150_000), hello] {
+            var packet = six.segment(0, hello)
+            packet.replaceSubrange((packet.count - hello.count)..., with: bytes)
+            packet.replaceSubrange(4..<6, with: [0, 0])
+            #expect(Packet.parse(packet.span.bytes).end == packet.count)
+            #expect(peek.run([packet]) == .name(.tls))
+        }
     }
 }

@@ -163,15 +163,20 @@ import Wire
         for first: UInt8 in [1, 22, 0] {
             #expect(peek.run([flow.datagram([first, 0, 0, 0] + datagram)]) == .none(.otherProtocol))
         }
-        // 0-RTT may overtake; a short header behind an Initial ends it.
+        // 0-RTT may overtake; what a server ignores does not end it, unless nothing else comes.
         let quic = TestQUIC()
         let early = [0xd0] + Array(quic.initial(number: 0, [1])[1...])
         let hello = TestQUIC.crypto(0, TestHello.message(TestHello.serverName("a.example")))
         let zeroRTT = TestQUIC.withoutToken(early)
         #expect(peek.run([flow.datagram(zeroRTT), flow.datagram(quic.initial(number: 0, hello))]) == .name(.quic))
         #expect(peek.run([flow.datagram(zeroRTT + quic.initial(number: 0, hello))]) == .name(.quic))
-        #expect(
-            peek.run([flow.datagram(quic.initial(number: 0, [1])), flow.datagram([0x40, 1, 2, 3])]) == .none(.ended))
+        let silent = flow.datagram(quic.initial(number: 0, [1]))
+        for noise in [[], [0x40, 1, 2, 3], Array(datagram[..<300]), [0xc0, 0, 0, 0, 9] + datagram] as [[UInt8]] {
+            let packets = [[UInt8]](repeating: flow.datagram(noise), count: 32)
+            #expect(peek.run([silent] + packets) == .none(.undecipherable))
+            #expect(
+                peek.run([silent] + packets[..<31] + [flow.datagram(quic.initial(number: 1, hello))]) == .name(.quic))
+        }
         #expect(peek.halfRead == 0)
     }
 

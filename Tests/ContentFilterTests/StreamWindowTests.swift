@@ -16,7 +16,7 @@ import Testing
         // What a former stream left there is of no account.
         memory.initializeMemory(as: UInt8.self, repeating: 0xff, count: StreamWindow.memoryByteCount)
         var window = StreamWindow(base: memory)
-        for round in 0..<60 {
+        for round in 0..<18 {
             window.clear()
             var arrived: [Int: UInt8] = [:]
             var end = 0

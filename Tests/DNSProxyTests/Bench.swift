@@ -17,8 +17,12 @@ final class Bench {
         self.init(deny: deny, SettingsBook(settings))
     }
 
-    init(deny: [String], _ settings: SettingsBook) {
-        engine = Engine(settings: settings, policy: TestPolicy.make(deny: deny), slots: 64)
+    convenience init(deny: [String], _ settings: SettingsBook) {
+        self.init(TestPolicy.make(deny: deny), settings)
+    }
+
+    init(_ policy: PolicySnapshot, _ settings: SettingsBook = SettingsBook(EngineSettings())) {
+        engine = Engine(settings: settings, policy: policy, slots: 64)
     }
 
     deinit {
@@ -29,13 +33,13 @@ final class Bench {
         case answer, ask, drop
     }
 
-    func handle(_ message: [UInt8], isStream: Bool = false) -> Action {
+    func handle(_ message: [UInt8], isStream: Bool = false, owner: Owner = .unknown) -> Action {
         var room = out.mutableBytes
-        return engine.handle(message.span.bytes, isStream: isStream, now: now, into: &room)
+        return engine.handle(message.span.bytes, isStream: isStream, owner: owner, now: now, into: &room)
     }
 
-    func action(_ message: [UInt8]) -> Kind {
-        switch handle(message) {
+    func action(_ message: [UInt8], owner: Owner = .unknown) -> Kind {
+        switch handle(message, owner: owner) {
         case .answer: .answer
         case .ask: .ask
         case .drop: .drop
@@ -47,11 +51,12 @@ final class Bench {
         return answer
     }
 
-    func expectAsk(_ message: [UInt8], slot: Int) {
-        #expect(action(message) == .ask)
-        let origin = Origin(
+    func expectAsk(_ message: [UInt8], slot: Int, owner: Owner = .unknown) {
+        #expect(action(message, owner: owner) == .ask)
+        var origin = Origin(
             client: IPAddress(v4: 1), clientPort: 4000, resolver: IPAddress(v4: 2), resolverPort: 53, stream: 0,
             arrived: now)
+        origin.owner = owner
         let isParked = engine.park(slot, message.span.bytes, origin)
         #expect(isParked)
     }

@@ -1,3 +1,4 @@
+import Export
 import Foundation
 import Kernel
 import Testing
@@ -86,6 +87,17 @@ import Wire
             privacy = "no-names"
             client_prefix = 24
             client_prefix6 = 0
+            [owners]
+            cgroup = "none"
+            [metrics]
+            listen = "192.0.2.1:9953"
+            [dnstap]
+            to = "unix:/run/dnstap.sock"
+            queries = true
+            identity = "box"
+            [events]
+            to = "syslog"
+            queries = "blocked"
             [lists]
             starter = ""
             """)
@@ -127,6 +139,13 @@ import Wire
         expected.log.maxAge = 36 * 3600
         expected.log.maxBytes = 0
         expected.log.waitingBytes = 2_000_000
+        expected.owners.cgroup = "none"
+        expected.metrics.listen = SocketAddress(IPAddress("192.0.2.1")!, port: 9953)
+        expected.dnstap.to = Endpoint("unix:/run/dnstap.sock")!
+        expected.dnstap.queries = true
+        expected.dnstap.identity = "box"
+        expected.events.to = .localSyslog
+        expected.events.queries = .blocked
         expected.log.maxBlockedAge = 30 * 86_400
         expected.log.maxRows = 5
         expected.log.privacy = .noNames

@@ -63,10 +63,8 @@ struct OwnersTests {
             _ = program.end()
             let found = peer.seen.suffix(2).map { lookup.owner(of: $0) }
             #expect(found.map(\.pid) == [program.pid, program.pid])
-            // The table has the last program of a process; the first one's path is remembered by who asked in time.
-            #expect(found.last?.path == Owner.hash(of: dig))
-            #expect(found.first?.path != Owner.hash(of: dig) && found.first?.certainty == .exact)
-            #expect(bash != dig)
+            #expect(found.map(\.path) == [Owner.hash(of: bash), Owner.hash(of: dig)])
+            #expect(found.map { owners.program(of: $0) } == [bash, dig])
         }
     }
 
@@ -190,6 +188,15 @@ struct OwnersTests {
             if let packet {
                 let found = owners.found(FlowKey(packet))
                 #expect(found == wanted)
+                // Who cannot go on without it waits.
+                let others = try Owners(.none, capture: capture, tun: peer.tun.ifindex)
+                var patient = others.lookup()
+                let now = Clock.monotonic()
+                #expect(patient.owner(of: FlowKey(packet), now: now, patience: 5_000_000_000) == wanted)
+                #expect(Clock.monotonic() - now < 5_000_000_000)
+                var stranger = FlowKey(packet)
+                stranger.sourcePort ^= 1
+                #expect(patient.owner(of: stranger, now: now, patience: 5_000_000_000) == .unknown)
             }
             stdin.fileHandleForWriting.write(Data("\n".utf8))
             _ = program.end()

@@ -8,6 +8,10 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case lists
     /// Replies of upstreams on their way into the cache.
     case replies
+    /// TLS and HTTP streams in which a name is looked for.
+    case streams
+    /// QUIC packets in which a name is looked for.
+    case initials
 
     /// One input. Deterministic, but for the seeds of hash tables.
     public func run(_ input: [UInt8]) {
@@ -15,6 +19,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .packets: PacketTarget.run(input)
         case .lists: ListTarget.run(input)
         case .replies: ReplyTarget.run(input)
+        case .streams: StreamTarget.run(input)
+        case .initials: InitialTarget.run(input)
         }
     }
 
@@ -24,6 +30,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .packets: PacketTarget.seeds
         case .lists: ListTarget.seeds
         case .replies: ReplyTarget.seeds
+        case .streams: StreamTarget.seeds
+        case .initials: InitialTarget.seeds
         }
     }
 }

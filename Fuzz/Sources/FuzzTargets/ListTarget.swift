@@ -9,16 +9,21 @@ enum ListTarget {
         let list = Array(input.dropFirst())
         _ = try? FormatDetector.check(list.span, path: "fuzz")
         _ = try? FormatDetector.detect(list.span, path: "fuzz")
+        switch ListFormat.allCases[Int(first) % ListFormat.allCases.count] {
+        case .hosts: read(list, HostsParser())
+        case .domains: read(list, DomainsParser())
+        case .ip: read(list, AddressParser())
+        case .adblock: read(list, AdblockParser())
+        case .dnsmasq: read(list, DnsmasqParser())
+        case .unbound: read(list, UnboundParser())
+        }
+    }
+
+    private static func read(_ list: [UInt8], _ parser: some LineParser) {
+        var parser = parser
         var sink = Sink()
-        var (hosts, domains, addresses) = (HostsParser(), DomainsParser(), AddressParser())
         for line in list.split(separator: 0x0a) where line.count <= LineReader.longest {
-            let line = Array(line)
-            addresses.parse(line.span, into: &sink)
-            if first & 1 == 0 {
-                hosts.parse(line.span, into: &sink)
-            } else {
-                domains.parse(line.span, into: &sink)
-            }
+            parser.parse(Array(line).span, into: &sink)
         }
     }
 
@@ -49,8 +54,10 @@ enum ListTarget {
             "0.0.0.0 ads.example tracker.example # comment\n::1 localhost\n127.0.0.1\tx.example\r\n192.0.2.1 real.example",
             "ads.example\n*.wild.example\nBÜCHER.example.\nxn--bcher-kva.example\n! comment\n// c\na b\n-.x\n\u{130}.example",
             "192.0.2.7\n2001:db8::/32 # c\n198.51.100.0/24 ; c\n203.0.113.010\n0.0.0.0/0\n192.0.2.1/24\n::ffff:192.0.2.1",
-            "||x.example^\naddress=/x/\n$TTL 1\n<html>",
+            "||x.example^\n@@||y.example^$important\n|https://z.example/path\n/regex/\n! comment\n##.ad\n0.0.0.0 h.example",
+            "address=/x.example/0.0.0.0\nserver=/y.example/\nlocal=/z.example/\naddress=/a/b/#\n# comment",
+            "local-zone: \"x.example\" always_null\nlocal-data: \"y.example A 0.0.0.0\"\nserver:\n$TTL 1\n<html>",
         ]
-        return lists.flatMap { [[0] + Array($0.utf8), [1] + Array($0.utf8)] }
+        return ListFormat.allCases.indices.flatMap { format in lists.map { [UInt8(format)] + Array($0.utf8) } }
     }
 }

@@ -57,7 +57,11 @@ final class BypassSet: Sendable {
     /// The port entries and the addresses, for one flow: the line of the data that forbids it.
     func line(_ remote: IPAddress, _ port: UInt16, _ proto: UInt8) -> Int32? {
         guard proto == 6 || proto == 17 else { return nil }
-        for entry in ports where entry.number == port && entry.proto == proto { return entry.line }
+        var index = 0
+        while index < ports.count {
+            if ports[index].number == port, ports[index].proto == proto { return ports[index].line }
+            index += 1
+        }
         guard port == 443, let hit = prefixes.longest(remote) else { return nil }
         return Int32(bitPattern: hit.source)
     }

@@ -52,3 +52,19 @@ public struct RuleOwner: Sendable, Equatable {
 
     public var isEmpty: Bool { app == nil && uid == nil }
 }
+
+extension FlowConditions: CustomStringConvertible {
+    /// As `webtun flow deny` takes them: `203.0.113.0/24 --port 8000-8010 --proto 6`.
+    public var description: String {
+        var parts: [String] = []
+        if let remote { parts.append("\(remote)") }
+        if let name { parts.append(isExact ? "\(name) --exact" : name) }
+        if let ports {
+            parts.append("--port \(ports.lowerBound)" + (ports.count > 1 ? "-\(ports.upperBound)" : ""))
+        }
+        if let proto { parts.append("--proto \(proto)") }
+        if let app = owner.app { parts.append("--app \(app)") }
+        if let user = owner.user { parts.append("--user \(user)") }
+        return parts.joined(separator: " ")
+    }
+}

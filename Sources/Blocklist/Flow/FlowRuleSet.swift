@@ -146,11 +146,13 @@ final class FlowRuleSet: Sendable {
 
         /// The first rule that speaks of a flow; nil for none. Linear in the rules; does not allocate.
         ///
-        /// - Parameter name: wire form in lower case; nil while it may still be found: the first rule that would need it
-        ///   then gives `peek`.
+        /// - Parameter name: wire form in lower case; nil while it may still be found: where it could change the outcome the
+        ///   verdict is `peek`.
         func match(_ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan?, _ owner: Owner)
             -> FlowVerdict?
         {
+            // A name could still forbid the flow; that does not matter when something else forbids it anyway.
+            var mayBeForbidden = false
             for index in 0..<count {
                 let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
                 guard entry.proto < 0 || entry.proto == Int16(proto),
@@ -160,12 +162,17 @@ final class FlowRuleSet: Sendable {
                     entry.owner.holds(owner)
                 else { continue }
                 if entry.nameCount > 0 {
-                    guard let name else { return .peek }
+                    guard let name else {
+                        if entry.allow { return .peek }
+                        mayBeForbidden = true
+                        continue
+                    }
                     guard covers(entry, name) else { continue }
                 }
+                if mayBeForbidden, entry.allow { return .peek }
                 return FlowVerdict(action: entry.allow ? .allow : .drop, reason: .flow, list: 0, rule: entry.rule)
             }
-            return nil
+            return mayBeForbidden ? .peek : nil
         }
 
         /// The first rule that speaks of a query's name and owner; nil for none.

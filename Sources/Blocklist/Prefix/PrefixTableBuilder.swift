@@ -28,21 +28,21 @@ struct PrefixTableBuilder {
         let layout = PrefixLayout(
             runs4: runs4.count, runs6: runs6.count, sourceBits: max(1, 32 - highest.leadingZeroBitCount))
         var bytes = [UInt8](repeating: 0, count: layout.size)
-        for (index, word) in [layout.runs4, layout.runs6, layout.sourceBits, prefixes4 + prefixes6].enumerated() {
-            bytes.put(UInt64(word), at: index * 8)
+        for (word, value) in layout.head(prefixes: prefixes4 + prefixes6) {
+            bytes.put(UInt64(value), at: word.rawValue * 8)
         }
         let bits4 = PrefixLayout.lengthBits4 + layout.sourceBits
         var bucket = 0
         for (index, run) in runs4.enumerated() {
             while bucket <= Int(run.start >> 16) {
-                bytes.put(UInt32(index), at: layout.buckets + bucket * 4)
+                bytes.put(UInt32(index), at: PrefixLayout.headSize + bucket * 4)
                 bucket += 1
             }
             bytes.put(UInt16(truncatingIfNeeded: run.start), at: layout.starts4 + index * 2)
             bytes.pack(UInt64(run.source) << 6 | UInt64(run.length), index, bits4, at: layout.facts4)
         }
         while !runs4.isEmpty && bucket <= 65_536 {
-            bytes.put(UInt32(runs4.count), at: layout.buckets + bucket * 4)
+            bytes.put(UInt32(runs4.count), at: PrefixLayout.headSize + bucket * 4)
             bucket += 1
         }
         let bits6 = PrefixLayout.lengthBits6 + layout.sourceBits
@@ -87,7 +87,7 @@ extension [UInt8] {
     /// Writes a run's length and source, `bits` wide, at its place in a packed section of zeros.
     fileprivate mutating func pack(_ fact: UInt64, _ index: Int, _ bits: Int, at section: Int) {
         var rest = fact << UInt64(index * bits & 7)
-        var place = section + index * bits >> 3
+        var place = section + (index * bits) >> 3
         while rest != 0 {
             self[place] |= UInt8(truncatingIfNeeded: rest)
             rest >>= 8

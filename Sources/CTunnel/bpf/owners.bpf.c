@@ -160,10 +160,10 @@ static __always_inline __u32 find_path(struct task_struct *task, __u32 room)
     return walk.whole ? PATH_ROOM - walk.at : PATH_ROOM;
 }
 
-/* Remembers the program of the process. */
-static __always_inline void note_program(struct task_struct *task, __u32 pid, __u64 program)
+/* Remembers the program of the process at its place. */
+static __always_inline void note_program(struct task_struct *task, __u32 pid, __u64 program, __u32 index)
 {
-    __u32 index = pid & (OWNER_PROGRAMS - 1), number = bpf_get_smp_processor_id() & (ROOMS - 1);
+    __u32 number = bpf_get_smp_processor_id() & (ROOMS - 1);
     struct owner_program *slot = bpf_map_lookup_elem(&owner_programs, &index);
     struct room *room = bpf_map_lookup_elem(&rooms, &number);
     if (!slot || !room || (slot->pid == pid && slot->program == program) || !lock(&room->version))
@@ -190,7 +190,9 @@ static __always_inline void note_socket(__u64 cookie)
     __u32 pid = bpf_get_current_pid_tgid() >> 32;
     __u32 uid = bpf_get_current_uid_gid();
     __u64 program = task->group_leader->start_boottime + task->self_exec_id;
-    note_program(task, pid, program);
+    /* The programs that a process runs one after the other have places of their own. */
+    __u32 place = (pid + task->self_exec_id) & (OWNER_PROGRAMS - 1);
+    note_program(task, pid, program, place);
     if (slot->cookie == cookie && slot->pid == pid && slot->uid == uid && slot->program == program)
         return;
     if (!lock(&slot->version))
@@ -199,6 +201,7 @@ static __always_inline void note_socket(__u64 cookie)
     slot->pid = pid;
     slot->uid = uid;
     slot->program = program;
+    slot->place = place;
     unlock(&slot->version);
 }
 

@@ -27,7 +27,7 @@ struct owner_socket {
     __u64 cookie;
     __u64 program; /* of owner_program */
     __u32 pid;     /* thread group, first PID namespace */
-    __u32 zero;
+    __u32 place;   /* of the program in owner_programs */
 };
 
 struct owner_program {

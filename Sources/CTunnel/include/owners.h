@@ -14,9 +14,14 @@ const void *ctunnel_owners_object(size_t *size);
 /* The socket cookie of the tuple with this hash; 0 when there is no entry. `flows`: the mapped map. */
 uint64_t ctunnel_owner_flow(const void *flows, uint64_t hash);
 
-/* Copy the entry of a cookie, or of a process: 1 when there is one, else 0. `program` 0: whichever the process had last. */
+/* Copies the entry of a cookie: 1 when there is one, else 0. */
 int ctunnel_owner_socket(const void *sockets, uint64_t cookie, struct owner_socket *copy);
-int ctunnel_owner_program(const void *programs, uint32_t pid, uint64_t program, struct owner_program *copy);
+
+/* Copies the program of a socket's process: 1 when it is known, else 0. */
+int ctunnel_owner_program(const void *programs, const struct owner_socket *socket, struct owner_program *copy);
+
+/* Copies the next program of a process, of those that it has run, from `place` (at first 0) on: 1, else 0 at the end. */
+int ctunnel_owner_next(const void *programs, uint32_t pid, uint32_t *place, struct owner_program *copy);
 
 /* An owner that was looked up by the daemon itself, in a table of CTUNNEL_FOUND entries, zero at first. One thread writes,
  * any reads. `time`: nanoseconds of CLOCK_MONOTONIC. */

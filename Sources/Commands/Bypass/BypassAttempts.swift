@@ -11,13 +11,13 @@ enum BypassAttempts {
         var app: String?
         var client: String?
         var times: Int64
-        /// Microseconds since 1970, UTC.
-        var last: Int64
+        /// As the log has it: ISO 8601, UTC.
+        var last: String
 
         var json: JSONValue {
             .object([
                 ("kind", .string(kind)), ("what", .string(what)), ("app", .optional(app)),
-                ("client", .optional(client)), ("times", .integer(times)), ("last", .optional(Moment.iso(last))),
+                ("client", .optional(client)), ("times", .integer(times)), ("last", .string(last)),
             ])
         }
     }
@@ -28,22 +28,24 @@ enum BypassAttempts {
         let log = try ReadOnlySQL(path: path)
         let views = try texts(log, "SELECT name FROM sqlite_schema WHERE type = 'view'")
         var attempts: [Attempt] = []
-        for (view, kind, what) in [
-            ("queries", "query", "qname"), ("flows", "flow", "remote || ' port ' || port || coalesce(' ' || name, '')"),
+        for (view, kind, what, times) in [
+            ("queries", "query", "qname", "sum(count)"),
+            ("flows", "flow", "remote || ' port ' || port || coalesce(' ' || name, '')", "count(*)"),
         ] where views.contains(view) {
             let sql = """
-                SELECT \(what) AS what, app, client, count(*) AS times, max(time) AS last FROM \(view)
-                WHERE reason = 'bypass' \(since.map { "AND time >= \($0)" } ?? "")
+                SELECT \(what) AS what, app, client, \(times) AS times, max(time) AS last FROM \(view)
+                WHERE reason = 'bypass' \(Moment.iso(since).map { "AND time >= '\($0)'" } ?? "")
                 GROUP BY 1, 2, 3 ORDER BY times DESC, last DESC LIMIT 50
                 """
             try log.run(sql) { _ in
             } row: { values in
                 guard values.count == 5, case .text(let what) = values[0], case .integer(let times) = values[3],
-                    case .integer(let last) = values[4]
+                    case .text(let last) = values[4]
                 else { return }
                 attempts.append(
                     Attempt(
-                        kind: kind, what: what, app: text(values[1]), client: text(values[2]), times: times, last: last))
+                        kind: kind, what: what, app: text(values[1]), client: text(values[2]), times: times, last: last)
+                )
             }
         }
         return attempts.sorted { $0.times > $1.times }

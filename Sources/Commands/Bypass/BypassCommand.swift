@@ -3,7 +3,6 @@ import Blocklist
 import Daemon
 import Glibc
 
-
 /// `webtun bypass`
 struct BypassCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

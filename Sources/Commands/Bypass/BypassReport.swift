@@ -69,7 +69,7 @@ struct BypassReport: ParsableCommand {
             table.append([
                 Table.Cell(Quantity.count(attempt.times)), Table.Cell(attempt.what, .red),
                 Table.Cell(attempt.app ?? ""), Table.Cell(attempt.client ?? ""),
-                Table.Cell(Moment.text(attempt.last)),
+                Table.Cell(String(attempt.last.prefix(19)).replacing("T", with: " ")),
             ])
         }
         table.print()
@@ -101,10 +101,11 @@ struct BypassReport: ParsableCommand {
     static func text(_ state: BypassState, mode: String?, style: Style) -> String {
         var lines: [String] = []
         func fact(_ name: String, _ value: String) {
-            lines.append(style.paint(name.padded(9), .dim) + value.printable)
+            lines.append(style.paint(name.padded(11), .dim) + value.printable)
         }
         lines.append(
-            style.paint("bypass".padded(9), .dim) + style.paint(state.isOn ? "on" : "off", state.isOn ? .green : .yellow))
+            style.paint("bypass".padded(11), .dim)
+                + style.paint(state.isOn ? "on" : "off", state.isOn ? .green : .yellow))
         fact("data", state.source.map { "\($0), read \(Moment.text(state.read))" } ?? "none was read")
         guard !state.entries.isEmpty else { return lines.joined(separator: "\n") }
         let subjects = { (kind: ResolverEntry.Kind) in

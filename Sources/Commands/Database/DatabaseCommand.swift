@@ -30,7 +30,9 @@ struct DatabasePath: ParsableCommand {
         discussion: """
             Exit status 1 when there is none.
 
-            Example: sqlite3 -readonly "$(webtun db path)" ".schema"
+            Examples:
+              webtun db path
+              sqlite3 -readonly "$(webtun db path)" ".schema"
             """)
 
     @OptionGroup var global: GlobalOptions
@@ -91,7 +93,7 @@ struct DatabaseVacuum: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vacuum", abstract: "Give the room of removed rows back to the file system.",
         discussion: """
-            webtun does this by itself when a sixteenth of the file is free.
+            A running webtun does this by itself when a sixteenth of the file is free.
 
             Examples:
               webtun db vacuum

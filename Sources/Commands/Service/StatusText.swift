@@ -29,6 +29,7 @@ enum StatusText {
             ("mode", .string(status.mode)),
             ("links", strings(status.links)),
             ("serve", strings(status.serve)),
+            ("owners", .optional(status.owners)),
             ("names", .integer(Int64(status.names))),
             ("queries", count(counters.queries)),
             ("blocked", count(counters.blocked)),
@@ -42,6 +43,7 @@ enum StatusText {
             ("flows_allowed", count(counters.flowsAllowed)),
             ("flows_dropped", count(counters.flowsDropped)),
             ("log", status.log.map(json) ?? .null),
+            ("export", export(status.export)),
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
@@ -75,6 +77,7 @@ enum StatusText {
         let links = status.links.map(\.printable) + served
         rows.append(("capture", "\(status.capture), mode \(status.mode), fail \(status.fail)"))
         rows.append(("links", links.isEmpty ? "none" : links.joined(separator: ", ")))
+        rows.append(("owners", status.owners?.printable ?? "not known"))
         rows.append(("upstreams", status.upstreams.isEmpty ? "none" : status.upstreams.joined(separator: ", ")))
         rows.append(("names", Quantity.count(status.names)))
         let share = counters.queries > 0 ? Double(counters.blocked) / Double(counters.queries) : 0
@@ -91,6 +94,13 @@ enum StatusText {
             rows.append(("  dropped", Quantity.count(counters.flowsDropped)))
         }
         rows.append(("log", status.log.map { text($0, style) } ?? "off"))
+        if let export = status.export {
+            let lost = export.dropped + export.dnstapDropped + export.eventsDropped
+            var parts: [String] = []
+            if export.dnstapMessages > 0 { parts.append("\(Quantity.count(export.dnstapMessages)) dnstap messages") }
+            if lost > 0 { parts.append(style.paint("\(Quantity.count(lost)) dropped", .yellow)) }
+            rows.append(("export", parts.isEmpty ? "on" : parts.joined(separator: ", ")))
+        }
         rows.append(("running", "\(Seconds.print(status.uptime)), process \(status.pid), version \(status.version)"))
         return rows.map { label, value in
             label + String(repeating: " ", count: max(0, 13 - label.count)) + value + "\n"
@@ -106,6 +116,14 @@ enum StatusText {
             parts.append(style.paint("\(Quantity.count(log.droppedRows)) rows dropped", .yellow))
         }
         return parts.joined(separator: ", ")
+    }
+
+    private static func export(_ export: DaemonStatus.Export?) -> JSONValue {
+        guard let export else { return .null }
+        return .object([
+            ("dropped", count(export.dropped)), ("dnstap_messages", count(export.dnstapMessages)),
+            ("dnstap_dropped", count(export.dnstapDropped)), ("events_dropped", count(export.eventsDropped)),
+        ])
     }
 
     private static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }

@@ -3,7 +3,7 @@ import Wire
 /// Gathers the CRYPTO frames of a client's Initial packets (RFC 9000 section 19.6), which together are its ClientHello:
 /// in any order, over any number of packets and datagrams.
 struct InitialReader {
-    /// Packets that do not decrypt before a flow is given up.
+    /// Packets and datagrams of no use before a flow is given up. One would not do: a server ignores them too.
     private static let failureLimit = 32
 
     private var keys: InitialKeys?
@@ -24,9 +24,11 @@ struct InitialReader {
                 guard InitialReader.gather(opener.frames, into: &window) else { return .none(.malformed) }
             } else {
                 failures += 1
-                if failures == InitialReader.failureLimit { return .none(.undecipherable) }
             }
         }
+        // Nothing to read, or what belongs behind the handshake.
+        if at == 0 { failures += 1 }
+        if failures >= InitialReader.failureLimit { return .none(.undecipherable) }
         return hello.read(window.bytes(window.end), into: &name)
     }
 
@@ -53,7 +55,7 @@ struct InitialReader {
     /// Puts the data of all CRYPTO frames in its place.
     ///
     /// - Returns: false when the frames are not what an Initial may hold (RFC 9000 section 12.4).
-    private static func gather(_ frames: RawSpan, into window: inout StreamWindow) -> Bool {
+    static func gather(_ frames: RawSpan, into window: inout StreamWindow) -> Bool {
         var at = 0
         while at < frames.byteCount {
             let type = frames.u8(at)

@@ -124,11 +124,8 @@ public struct NamePeek: ~Copyable {
     }
 
     private mutating func read(_ ticket: inout PeekTicket, datagram: RawSpan, _ now: UInt64) -> Reading {
-        guard QUICPacket(datagram, at: 0) != nil else {
-            // A short header after Initials: the handshake is over.
-            return .none(ticket.slot == PeekTicket.none ? .otherProtocol : .ended)
-        }
         if ticket.slot == PeekTicket.none {
+            guard QUICPacket(datagram, at: 0) != nil else { return .none(.otherProtocol) }
             pool.claim(for: &ticket, now: now)
             pool.slots[Int(ticket.slot)].form = .quic
         }

@@ -69,9 +69,9 @@ public enum NoName: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case tooLate = 6
     /// The far side spoke first: no client of TLS or HTTP waits for that.
     case serverFirst = 7
-    /// The flow ended or went on without having told a name.
+    /// The flow ended without having told a name.
     case ended = 8
-    /// QUIC packets that do not decrypt.
+    /// QUIC packets that do not decrypt, or none where they should be.
     case undecipherable = 9
     /// The buffer was needed for a younger flow.
     case crowded = 10

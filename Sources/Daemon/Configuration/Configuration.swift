@@ -1,3 +1,4 @@
+public import Export
 public import Kernel
 public import QueryLog
 public import Wire
@@ -106,6 +107,29 @@ public struct Configuration: Sendable, Equatable {
         public var cgroup = "auto"
     }
 
+    /// `[metrics]`: for Prometheus.
+    public struct Metrics: Sendable, Equatable {
+        /// Where it is listened for requests; nil: nowhere.
+        public var listen: SocketAddress?
+    }
+
+    /// `[dnstap]`: queries and answers as they are, for a receiver.
+    public struct Dnstap: Sendable, Equatable {
+        /// nil: none.
+        public var to: Endpoint?
+        /// The queries too, not the answers only.
+        public var queries = false
+        /// Empty: the name of the host.
+        public var identity = ""
+    }
+
+    /// `[events]`: what happens to webtun, for the system's log.
+    public struct Events: Sendable, Equatable {
+        /// nil: standard error.
+        public var to: EventSocket.Target?
+        public var queries = Exporter.QueryEvents.none
+    }
+
     /// `[lists]`
     public struct Lists: Sendable, Equatable {
         /// The folder whose lists are loaded on the first run; empty: none.
@@ -139,6 +163,9 @@ public struct Configuration: Sendable, Equatable {
     public var dns = DNS()
     public var log = Log()
     public var owners = Owners()
+    public var metrics = Metrics()
+    public var dnstap = Dnstap()
+    public var events = Events()
     public var lists = Lists()
     /// By key, for instance `dns.blocking_ttl`; absent: built in.
     private(set) var origins: [String: Origin] = [:]

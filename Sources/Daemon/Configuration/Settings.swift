@@ -1,3 +1,4 @@
+import Export
 import Kernel
 import QueryLog
 import Wire
@@ -73,6 +74,46 @@ extension Configuration {
             print: \.self),
 
         .text(
+            "metrics.listen", \.metrics.listen, wanted: "an address and port like \"127.0.0.1:9953\", or \"\" for none",
+            parse: { text in
+                if text.isEmpty { return .some(nil) }
+                guard let address = SocketAddress(text, defaultPort: 1), !address.address.isMulticastOrBroadcast,
+                    address.port != 1 || text.hasSuffix(":1")
+                else { return nil }
+                return address
+            }, print: { $0?.description ?? "" }),
+
+        .text(
+            "dnstap.to", \.dnstap.to,
+            wanted: "\"unix:/path\" or \"tcp:address:port\", or \"\" for none",
+            parse: { text in
+                if text.isEmpty { return .some(nil) }
+                guard let endpoint = Endpoint(text) else { return nil }
+                if case .udp = endpoint { return nil }
+                return endpoint
+            }, print: { $0?.description ?? "" }),
+        .flag("dnstap.queries", \.dnstap.queries),
+        .text(
+            "dnstap.identity", \.dnstap.identity, wanted: "a name of at most 255 bytes, or \"\" for that of the host",
+            parse: { $0.utf8.count < 256 && !$0.contains("\0") ? $0 : nil }, print: \.self),
+
+        .text(
+            "events.to", \.events.to,
+            wanted: "\"stderr\", \"syslog\", \"journal\", \"unix:/path\" or \"udp:address:port\"",
+            parse: { text in
+                switch text {
+                case "stderr": return .some(nil)
+                case "syslog": return .localSyslog
+                case "journal": return .localJournal
+                default:
+                    guard let endpoint = Endpoint(text) else { return nil }
+                    if case .tcp = endpoint { return nil }
+                    return .syslog(endpoint)
+                }
+            }, print: { $0?.description ?? "stderr" }),
+        .choice("events.queries", \.events.queries),
+
+        .text(
             "lists.starter", \.lists.starter, wanted: "the name of a directory, or \"\" for none",
             parse: { $0.contains("\0") ? nil : $0 }, print: \.self),
     ]
@@ -126,6 +167,9 @@ extension Configuration {
         }
         if log.maxBlockedAge != 0 && (log.maxAge == 0 || log.maxBlockedAge < log.maxAge) {
             found.append(("log.max_blocked_age", "must be longer than log.max_age"))
+        }
+        if events.to == nil && events.queries != .none {
+            found.append(("events.queries", "needs events.to = \"syslog\", \"journal\" or a socket"))
         }
         for server in dns.upstream
         where [tunnel.address, tunnel.peer, tunnel.address6, tunnel.peer6].contains(server.address) {

@@ -17,6 +17,8 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var links: [String]
     /// The links whose clients are captured now.
     public var serve: [String]
+    /// How users and programs are known: `kernel`, or `lookup` with the reason; nil: they are not.
+    public var owners: String?
     /// Blocked and allowed names in force.
     public var names: Int
     public var upstreams: [String]
@@ -27,6 +29,8 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var counters: Counters
     /// nil: nothing is logged.
     public var log: Log?
+    /// nil: nothing is exported.
+    public var export: Export?
 
     /// How the log's writer is getting on; counts are since the start.
     public struct Log: Codable, Sendable, Equatable {
@@ -42,6 +46,15 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
         public var waitingBytes: Int
         /// Where corrupt files were moved to.
         public var setAside: [String]
+    }
+
+    /// What went to metrics, dnstap and events since the start, and what was lost on the way.
+    public struct Export: Codable, Sendable, Equatable {
+        /// Queries and answers that the exporter was too slow for.
+        public var dropped: UInt64
+        public var dnstapMessages: UInt64
+        public var dnstapDropped: UInt64
+        public var eventsDropped: UInt64
     }
 
     /// The keys `dns.blocking_*` in force.

@@ -56,12 +56,16 @@ public final class Daemon: Sendable {
     ///
     /// - Throws: what kept it from filtering, after undoing what was done.
     public func run() async throws {
+        ResidentMemory.keepHeapSmall()
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let configuration = try options.configuration()
         try StateDirectory.create(options.state)
         let lock = try InstanceLock(state: options.state)
         let manager = try ServiceManager()
-        let session = Session(options, configuration, manager, logger)
+        let events = configuration.eventSocket
+        var logger = logger
+        if let events { logger.handler = EventLog(events, fallback: logger.handler) }
+        let session = Session(options, configuration, manager, logger, events: events)
         do {
             try await Daemon.race {
                 try await session.run()

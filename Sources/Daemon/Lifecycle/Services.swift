@@ -125,11 +125,11 @@ extension Session {
         }
     }
 
-    /// Finds the flows that the kernel saw the end of.
+    /// Follows the kernel's table of flows.
     func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
             var sweeper = FlowSweeper(map)
-            while pace.wait(milliseconds: 1000) { engine.loop.finish(sweeper.sweep()) }
+            while pace.wait(milliseconds: 1000) { engine.loop.hear(sweeper.sweep(Clock.monotonic())) }
         }
     }
 
@@ -140,6 +140,7 @@ extension Session {
         try await OwnThread.repeating("webtun-watch") { [self] pace in
             var pulse = Pulse(engine.loop.counters.heartbeat)
             var isDetached = false
+            var tidyAt = Clock.monotonic() + Session.settling
             while pace.wait(milliseconds: max(10, min(500, beat))) {
                 let stalled = pulse.stalled(engine.loop.counters.heartbeat)
                 if stalled < Session.patience {
@@ -155,9 +156,17 @@ extension Session {
                     }
                 }
                 announce(engine)
+                if Clock.monotonic() >= tidyAt {
+                    ResidentMemory.giveBack()
+                    tidyAt = Clock.monotonic() + Session.tidying
+                }
             }
         }
     }
+
+    /// Nanoseconds after which everything that only the start needs has been done, and between two givings back of memory.
+    static let settling: UInt64 = 3_000_000_000
+    static let tidying: UInt64 = 60_000_000_000
 
     /// Nanoseconds without a sign of life before the packet thread counts as stuck; it gives one a second at least.
     static let patience: UInt64 = 3_000_000_000

@@ -1,5 +1,6 @@
 import Blocklist
 import DNSProxy
+import Export
 import Glibc
 import Kernel
 import Logging
@@ -15,6 +16,8 @@ final class Session: Sendable {
     let options: Daemon.Options
     let manager: ServiceManager?
     let logger: Logger
+    /// Where events go, besides standard error.
+    let events: EventSocket?
 
     /// What the services share.
     struct State: Sendable {
@@ -32,12 +35,16 @@ final class Session: Sendable {
     }
 
     /// Who finds problems.
-    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, streams, log, manager }
+    enum Source: Int, Sendable, CaseIterable { case loop, capture, lists, upstreams, streams, log, export, manager }
 
     let state: Mutex<State>
     let started = Clock.monotonic()
 
-    init(_ options: Daemon.Options, _ configuration: Configuration, _ manager: ServiceManager?, _ logger: Logger) {
+    init(
+        _ options: Daemon.Options, _ configuration: Configuration, _ manager: ServiceManager?, _ logger: Logger,
+        events: EventSocket? = nil
+    ) {
+        self.events = events
         self.options = options
         self.manager = manager
         self.logger = logger
@@ -53,10 +60,12 @@ final class Session: Sendable {
         try Task.checkCancellation()
         try findUpstreams()
         try await withLog { ring, writer in
-            try await self.withEngine(policy, ring, writer) { engine in
-                let control = try self.control(engine)
-                try await self.withCapture(engine) {
-                    try await self.serve(engine, control)
+            try await self.withExporter { exporter in
+                try await self.withEngine(policy, ring, writer, exporter) { engine in
+                    let control = try self.control(engine)
+                    try await self.withCapture(engine) {
+                        try await self.serve(engine, control)
+                    }
                 }
             }
         }
@@ -114,6 +123,7 @@ final class Session: Sendable {
         let labels = LogLabels(
             list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
             rule: RuleTexts(state: self.options.state).text,
+            flowRule: RuleTexts(state: self.options.state).text(list:rule:),
             owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
             app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
         return try QueryLogWriter(
@@ -122,7 +132,7 @@ final class Session: Sendable {
     }
 
     private func withEngine(
-        _ policy: PolicySnapshot, _ ring: QueryRing?, _ writer: QueryLogWriter?,
+        _ policy: PolicySnapshot, _ ring: QueryRing?, _ writer: QueryLogWriter?, _ exporter: Exporter?,
         _ body: (RunningEngine) async throws -> Void
     ) async throws {
         let configuration = configuration
@@ -133,11 +143,13 @@ final class Session: Sendable {
         let book = SettingsBook(configuration.engineSettings)
         var settings = configuration.loopSettings(engine: book, servers: state.withLock { $0.upstreams })
         settings.printsPackets = options.printsPackets
+        settings.tap = exporter?.ring
         let loop = try PacketLoop(
             tunnel: tunnel, capture: capture, settings: settings, policy: policy, ring: ring,
             owners: owners?.lookup())
         loop.start()
-        let engine = RunningEngine(capture: capture, loop: loop, settings: book, ring: ring, writer: writer)
+        let engine = RunningEngine(
+            capture: capture, loop: loop, settings: book, ring: ring, writer: writer, exporter: exporter)
         do {
             try await body(engine)
         } catch {
@@ -152,7 +164,11 @@ final class Session: Sendable {
         do {
             let owners = try Owners(configuration.owners.source, capture: capture, tun: tun)
             if let problem = owners.problem {
-                logger.info("users and programs are looked up, as the kernel does not tell: \(problem)")
+                // What was asked for and cannot be had is worth more than a word.
+                let isAsked = configuration.owners.cgroup.hasPrefix("/")
+                logger.log(
+                    level: isAsked ? .warning : .info,
+                    "users and programs are looked up, as the kernel does not tell: \(problem)")
             }
             state.withLock { $0.owners = owners }
             return owners
@@ -223,6 +239,7 @@ struct RunningEngine: Sendable {
     let settings: SettingsBook
     let ring: QueryRing?
     let writer: QueryLogWriter?
+    let exporter: Exporter?
 }
 
 /// User rules as written, for the log.
@@ -232,6 +249,13 @@ private struct RuleTexts: Sendable {
     func text(_ id: Int32) -> String? {
         guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
         return rules.first { $0.id == id }?.name
+    }
+
+    /// A rule on flows, or the line of a list of addresses.
+    func text(list: Int32, rule: Int32) -> String? {
+        guard let store = try? BlocklistStore(state: state) else { return nil }
+        guard list == 0 else { return (try? store.rule(list: list, line: Int(rule))) ?? nil }
+        return (try? store.flowRules())?.first { $0.id == rule }?.conditions.description
     }
 }
 

@@ -1,5 +1,6 @@
 import Blocklist
 import DNSProxy
+import Export
 import Glibc
 import Kernel
 import Logging
@@ -27,6 +28,7 @@ extension Session {
             links: capture.links.filter { $0.captured && !$0.served }.map(\.name),
             serve: capture.links.filter { $0.captured && $0.served }.map(\.name), names: state.policy?.names ?? 0,
             upstreams: state.upstreams.map(\.description), pausedUntil: state.pausedUntil, counters: .init())
+        status.owners = state.owners.map { owners in owners.problem.map { "lookup: \($0)" } ?? "kernel" }
         if !isAlive && state.problems[.loop] == nil { status.problems.append("packets are not answered") }
         for source in Source.allCases {
             if let problem = state.problems[source], !status.problems.contains(problem) {
@@ -54,7 +56,19 @@ extension Session {
             }
             status.log = DaemonStatus.Log(writer)
         }
+        status.export = export(engine.exporter)
+        if configuration.dnstap.to != nil, let problem = engine.exporter?.status.dnstapProblem {
+            status.problems.append("dnstap: \(problem)")
+        }
         return status
+    }
+
+    /// What metrics, dnstap and events lost; nil: nothing is exported.
+    private func export(_ exporter: Exporter?) -> DaemonStatus.Export? {
+        guard let status = exporter?.status else { return nil }
+        return .init(
+            dropped: UInt64(status.dropped), dnstapMessages: UInt64(status.dnstapFrames),
+            dnstapDropped: UInt64(status.dnstapDropped), eventsDropped: UInt64(status.eventsDropped))
     }
 
     /// Whether the packet thread does a round now.

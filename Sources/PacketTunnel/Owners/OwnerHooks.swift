@@ -98,9 +98,23 @@ final class OwnerHooks: @unchecked Sendable {
         unsafe ctunnel_owner_socket(sockets.base, cookie, &copy) != 0
     }
 
-    /// The program of a process; `program` 0: whichever it had last. No system call, no allocation.
-    func find(pid: UInt32, program: UInt64, _ copy: inout owner_program) -> Bool {
-        unsafe ctunnel_owner_program(programs.base, pid, program, &copy) != 0
+    /// The program that the process used the socket with; false when it is not known. No system call, no allocation.
+    func find(programOf socket: inout owner_socket, _ copy: inout owner_program) -> Bool {
+        unsafe ctunnel_owner_program(programs.base, &socket, &copy) != 0
+    }
+
+    /// The path with this hash of a program that the process has run.
+    func path(pid: UInt32, hash: UInt64) -> String? {
+        var place: UInt32 = 0
+        var copy = owner_program()
+        while unsafe ctunnel_owner_next(programs.base, pid, &place, &copy) != 0 {
+            let text = copy.withPath { path, isWhole in
+                isWhole && Owner.hash(path) == hash
+                    ? unsafe path.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } : nil
+            }
+            if let text { return text }
+        }
+        return nil
     }
 }
 

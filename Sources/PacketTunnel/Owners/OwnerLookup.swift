@@ -56,10 +56,13 @@ public struct OwnerLookup: Sendable {
         let place = Int(socket.pid & 255)
         if programs[place].pid != socket.pid || programs[place].program != socket.program {
             var copy = owner_program()
-            let isKnown = hooks.find(pid: socket.pid, program: socket.program, &copy)
-            let hashes = isKnown ? OwnerLookup.hashes(copy) : (0, 0)
-            programs[place] = Program(
-                pid: socket.pid, program: socket.program, path: hashes.0, name: hashes.1)
+            // A path that is being written is known the next time.
+            let hashes = hooks.find(programOf: &socket, &copy) ? OwnerLookup.hashes(copy) : nil
+            guard let (path, name) = hashes else {
+                return Owner(
+                    uid: Int32(bitPattern: socket.uid), pid: Int32(bitPattern: socket.pid), certainty: .exact)
+            }
+            programs[place] = Program(pid: socket.pid, program: socket.program, path: path, name: name)
         }
         return Owner(
             uid: Int32(bitPattern: socket.uid), pid: Int32(bitPattern: socket.pid), path: programs[place].path,

@@ -70,14 +70,10 @@ public final class Owners: Sendable {
     public func program(of owner: Owner) -> String? {
         guard owner.path != 0 else { return nil }
         if let text = texts.text(owner.path) { return text }
-        var copy = owner_program()
-        var path: String?
-        if let hooks, hooks.find(pid: UInt32(bitPattern: owner.pid), program: 0, &copy) {
-            path = copy.withPath { bytes, isWhole in
-                isWhole ? unsafe bytes.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } : nil
-            }
+        if let path = hooks?.path(pid: UInt32(bitPattern: owner.pid), hash: owner.path) {
+            _ = texts.note(path)
+            return path
         }
-        if let path, texts.note(path) == owner.path { return path }
         // Another process has taken its place in the table.
         guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(owner.pid)/exe"),
             Owner.hash(of: path) == owner.path

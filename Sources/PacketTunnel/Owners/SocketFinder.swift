@@ -23,6 +23,8 @@ struct SocketFinder: ~Copyable {
     /// Processes that were found lately, the last one first: most sockets are theirs.
     private var recent: [Int32] = []
     private var room = [UInt8](repeating: 0, count: 4096)
+    /// When all processes may be searched again: that takes a fifth of a processor at most.
+    private var nextSearch: UInt64 = 0
 
     init() throws(KernelError) {
         diag = try Descriptor(ctunnel_sock_diag(), "open a sock_diag socket")
@@ -73,8 +75,14 @@ struct SocketFinder: ~Copyable {
     /// The process that has the socket open: of several the youngest, which need not be the one that sent.
     private mutating func holder(of inode: UInt64, uid: UInt32) -> Int32? {
         let link = Array("socket:[\(inode)]".utf8)
-        let end = Clock.monotonic() + SocketFinder.patience
+        let start = Clock.monotonic()
+        let end = start + SocketFinder.patience
         for pid in recent where has(pid, link, end) { return remember(pid) }
+        guard start >= nextSearch else { return nil }
+        defer {
+            let now = Clock.monotonic()
+            nextSearch = now + 4 * (now - start)
+        }
         let pids = SocketFinder.numbers("/proc").sorted(by: >)
         // The socket's user first; a process that has changed its user may have it too.
         var others: [Int32] = []

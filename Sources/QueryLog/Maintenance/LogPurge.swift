@@ -59,6 +59,7 @@ extension LogDatabase {
     /// - Returns: rows removed.
     public func purge(_ selection: PurgeSelection, _ progress: Progress = { _, _ in }) throws -> Int64 {
         let removed = try removeRows(selection, progress)
+        if selection.isEverything { try Rollup.removeHours(connection, before: .max) }
         let sweep = NameSweep(connection, isThorough: true)
         var pace = Pace()
         while try sweep.step() {
@@ -70,12 +71,12 @@ extension LogDatabase {
     }
 
     private func removeRows(_ selection: PurgeSelection, _ progress: Progress) throws(QueryLogError) -> Int64 {
+        try closeNewest()
         let spans = try self.spans(before: selection.before.map { $0 - Schema.timeBase })
         guard let lowest = spans.first?.lowerBound, let highest = spans.last?.upperBound else { return 0 }
         var removed: Int64 = 0
         var pace = Pace()
         for span in spans {
-            // A writer may have written to the newest meanwhile.
             var first = span.lowerBound
             while first <= span.upperBound {
                 let ids = first...min(span.upperBound, first + 4095)
@@ -85,12 +86,23 @@ extension LogDatabase {
                 pace.rest()
             }
         }
+        while try Rollup.renew(connection) { pace.rest() }
         return removed
+    }
+
+    /// Begins a run of ids behind the newest, so that nobody adds to those before. A running webtun takes its next rows there.
+    private func closeNewest() throws(QueryLogError) {
+        try connection.execute(
+            """
+            INSERT INTO query_spans (first, last, oldest, newest, rows)
+            SELECT last + 1, last + 1, newest, newest, 0 FROM query_spans WHERE rows IS NOT 0
+            AND first = (SELECT max(first) FROM query_spans)
+            """)
     }
 
     private func spans(before: Int64?) throws(QueryLogError) -> [ClosedRange<Int64>] {
         let find = try connection.prepare(
-            "SELECT first, last FROM query_spans WHERE ?1 IS NULL OR oldest < ?1 ORDER BY first")
+            "SELECT first, last FROM query_spans WHERE (?1 IS NULL OR oldest < ?1) AND rows IS NOT 0 ORDER BY first")
         find.bind(1, before)
         var spans: [ClosedRange<Int64>] = []
         while try find.step() { spans.append(find.integer(0)...max(find.integer(0), find.integer(1))) }
@@ -103,23 +115,19 @@ extension LogDatabase {
     ) throws(QueryLogError) -> Int64 {
         var removed: Int64 = 0
         try connection.transaction { () throws(QueryLogError) in
+            try Rollup.rowsWillGo(connection, first: span.lowerBound, last: span.upperBound, ids: ids)
             for (table, condition) in [("query_log", selection.queries), ("flow_log", selection.flows)] {
                 let statement = try connection.prepare("DELETE FROM \(table) WHERE \(condition)")
                 selection.bind(statement, ids)
                 try statement.run()
                 removed += Int64(connection.changes)
             }
-            guard removed > 0 || ids.upperBound == span.upperBound else { return }
             try connection.execute(
                 """
                 UPDATE query_spans SET rows = coalesce(rows, last - first + 1) - \(removed) WHERE first = \(span.lowerBound)
                 """)
-            // The last span stays, so that no id is given twice.
-            try connection.execute(
-                """
-                DELETE FROM query_spans WHERE first = \(span.lowerBound) AND rows <= 0
-                AND first < (SELECT max(first) FROM query_spans)
-                """)
+            try connection.execute("DELETE FROM query_spans WHERE first = \(span.lowerBound) AND rows <= 0")
+            try Rollup.forgetIfGone(connection, last: span.upperBound)
         }
         return removed
     }

@@ -60,8 +60,12 @@ final class Retention {
     /// Removes rows of one span that are older than `cutoff` (microseconds since `Schema.timeBase`).
     private func removeOlder(than cutoff: Int64, newest: Int64) throws(QueryLogError) -> Bool {
         let find = try connection.prepare(
-            "SELECT first, last, newest FROM query_spans WHERE oldest < ? AND rows IS NOT 0 ORDER BY first LIMIT 1")
+            """
+            SELECT first, last, newest FROM query_spans WHERE oldest < ?1 AND (rows IS NOT 0 OR first <> ?2)
+            ORDER BY first LIMIT 1
+            """)
         find.bind(1, cutoff)
+        find.bind(2, newest)
         guard try find.step() else { return false }
         let (first, last, latest) = (find.integer(0), find.integer(1), find.integer(2))
         find.reset()

@@ -1,12 +1,11 @@
-import Glibc
-import Kernel
+public import Glibc
 
 /// The address of a Unix socket (unix(7)): a path, or a name in the abstract space, written with `@` before it.
-struct UnixAddress: Sendable {
+public struct UnixAddress: Sendable {
     private let bytes: [UInt8]
 
     /// - Throws: `KernelError` when the text is empty or longer than the kernel takes (107 bytes).
-    init(_ text: String) throws(KernelError) {
+    public init(_ text: String) throws(KernelError) {
         let capacity = MemoryLayout.size(ofValue: sockaddr_un().sun_path)
         guard !text.isEmpty, text.utf8.count < capacity, !text.utf8.contains(0) else {
             let bound = "a socket's path has 1 to \(capacity - 1) bytes"
@@ -22,7 +21,7 @@ struct UnixAddress: Sendable {
     }
 
     /// Calls `body` with the kernel's form of the address and its length in bytes.
-    func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    public func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var raw = sockaddr_un()
         raw.sun_family = sa_family_t(AF_UNIX)
         unsafe withUnsafeMutableBytes(of: &raw.sun_path) { path in
