@@ -1,4 +1,4 @@
-internal import Wire
+internal import Glibc
 
 /// Something that happened, told to the system's log. A value; any thread.
 public struct Event: Sendable, Equatable {
@@ -46,6 +46,28 @@ enum EventMessage {
         }
         // The mark says that the text is UTF-8.
         return Array((text + " ").utf8) + [0xef, 0xbb, 0xbf] + Array(oneLine(event.text).utf8)
+    }
+
+    /// A message as syslog(3) sends it (RFC 3164, section 4.1, without a host), facility daemon: local time, the facts behind
+    /// the text.
+    static func local(_ event: Event, process: Int32) -> [UInt8] {
+        let priority = 3 << 3 | event.severity.rawValue
+        var seconds = time_t(event.time / 1_000_000)
+        var parts = unsafe tm()
+        _ = unsafe localtime_r(&seconds, &parts)
+        var stamp = [CChar](repeating: 0, count: 32)
+        // Month names are English in a program that never calls setlocale(3).
+        let count = unsafe strftime(&stamp, stamp.count, "%b %e %H:%M:%S", &parts)
+        let time = String(decoding: stamp[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let facts = event.facts.map { " \($0.name)=\(quoted($0.value))" }.joined()
+        return Array("<\(priority)>\(time) webtun[\(process)]: \(oneLine(event.text))\(facts)".utf8)
+    }
+
+    /// In quotes when it holds a space, a quote or nothing.
+    private static func quoted(_ value: String) -> String {
+        let line = oneLine(value)
+        let isPlain = !line.isEmpty && !line.contains { $0 == " " || $0 == "\"" || $0 == "\\" }
+        return isPlain ? line : "\"" + line.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
     }
 
     /// A message of the journal's own protocol (systemd, "Native Journal Protocol"): assignments, one a line; a value with a

@@ -7,18 +7,22 @@ internal import Synchronization
 /// Safe from any thread.
 public final class EventSocket: Sendable {
     public enum Target: Sendable, Equatable, CustomStringConvertible {
+        /// The form of syslog(3), to the socket of this machine's daemon. What listens there, rsyslog's own input for it
+        /// above all, takes RFC 5424 apart at the wrong places.
+        case local(path: String)
         /// RFC 5424 to a Unix datagram socket or over UDP.
         case syslog(Endpoint)
         /// The journal's own protocol.
         case journal(path: String)
 
-        public static let localSyslog = Target.syslog(.unix("/dev/log"))
+        public static let localSyslog = Target.local(path: "/dev/log")
         public static let localJournal = Target.journal(path: "/run/systemd/journal/socket")
 
         public var description: String {
             switch self {
             case .localSyslog: "syslog"
             case .localJournal: "journal"
+            case .local(let path): "local:\(path)"
             case .syslog(let endpoint): endpoint.description
             case .journal(let path): "journal:\(path)"
             }
@@ -51,6 +55,7 @@ public final class EventSocket: Sendable {
     public func send(_ event: Event) -> Bool {
         let bytes =
             switch target {
+            case .local: EventMessage.local(event, process: getpid())
             case .syslog: EventMessage.syslog(event, host: host, process: getpid())
             case .journal: EventMessage.journal(event)
             }
@@ -75,7 +80,7 @@ public final class EventSocket: Sendable {
         let endpoint =
             switch target {
             case .syslog(let endpoint): endpoint
-            case .journal(let path): Endpoint.unix(path)
+            case .local(let path), .journal(let path): Endpoint.unix(path)
             }
         return try? OutgoingSocket(endpoint, isStream: false, mark: mark)
     }

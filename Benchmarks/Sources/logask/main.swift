@@ -14,7 +14,7 @@ let path = CommandLine.arguments[1] + "/querylog.db"
 let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
 let day: Int64 = 86_400_000_000
 
-func time(_ name: String, _ body: (QueryLogReader) throws -> Int) rethrows {
+func time(_ name: String, _ body: (QueryLogReader) throws -> Int) throws {
     var times: [Double] = []
     var found = 0
     for _ in 0..<5 {
@@ -23,7 +23,9 @@ func time(_ name: String, _ body: (QueryLogReader) throws -> Int) rethrows {
         let took = (ContinuousClock.now - begun).components
         times.append(Double(took.seconds) * 1000 + Double(took.attoseconds) / 1e15)
     }
-    print(name.padding(toLength: 40, withPad: " ", startingAt: 0), String(format: "%8.1f ms %8d", times.sorted()[2], found))
+    print(
+        name.padding(toLength: 40, withPad: " ", startingAt: 0),
+        String(format: "%8.1f ms %8d", times.sorted()[2], found))
 }
 
 func log(_ name: String, _ change: (inout LogFilter) -> Void) throws {

@@ -101,7 +101,7 @@ for number in 0..<count {
 }
 _ = writer.flush(seconds: 60)
 // What is left to be summed up is done when the writer is idle.
-usleep(3_000_000)
+sleep(45)
 writer.stop()
 let seconds = Date().timeIntervalSince(begun)
 let size = try FileManager.default.attributesOfItem(atPath: arguments[1] + "/querylog.db")[.size] as! Int

@@ -57,7 +57,9 @@ public struct ListFetcher: Sendable {
                 let reply = try request(at, known: known, file.number, progress)
                 switch reply.status {
                 case 200:
-                    try unpack(path, isPacked: reply.isPacked || ListFetcher.isPacked(path))
+                    // Packed for the way, and packed before that.
+                    if reply.isPacked { try unpack(path) }
+                    if ListFetcher.isPacked(path) { try unpack(path) }
                     return .fetched(reply.version)
                 case 304 where known != nil:
                     _ = unsafe unlink(path)
@@ -171,8 +173,7 @@ public struct ListFetcher: Sendable {
         return count == 2 && head == [0x1F, 0x8B]
     }
 
-    private func unpack(_ path: String, isPacked: Bool) throws(BlocklistError) {
-        guard isPacked else { return }
+    private func unpack(_ path: String) throws(BlocklistError) {
         let packed = path + ".gz"
         guard unsafe rename(path, packed) == 0 else { throw .system("rename \(path)", "\(Errno.current())") }
         defer { _ = unsafe unlink(packed) }

@@ -34,7 +34,9 @@ public final class QueryLogReader {
         guard SetAside.exists(path) else { throw .missing(path: path) }
         do throws(QueryLogError) {
             let connection = try Connection(path, .readOnly)
-            try connection.execute("PRAGMA query_only = ON; PRAGMA busy_timeout = 2000; PRAGMA cache_size = -16384")
+            try connection.execute(
+                "PRAGMA query_only = ON; PRAGMA busy_timeout = 2000; PRAGMA cache_size = -16384; PRAGMA mmap_size = 4294967296"
+            )
             _ = try connection.integer("SELECT count(*) FROM sqlite_schema")
             return connection
         } catch {

@@ -1,9 +1,10 @@
 internal import Wire
 
-/// The ids of recently used byte strings: bounded, exact, without an allocation per entry.
+/// The ids of recently used byte strings: bounded, 16 bytes an entry, without an allocation per entry.
 ///
-/// Two generations of a hash table. What is found in the older one moves to the younger; when the younger is full, the
-/// older is forgotten and the two change places. So memory is fixed and what is used stays. One thread.
+/// Strings are known by 64 bits of SipHash with the process's random seed, not kept: that two of those in the cache are
+/// taken for each other happens once in 10^13 lookups, and nobody outside can choose strings to that end. Sets of eight
+/// entries, in the order of their last use; a new one takes the place of the one unused for longest. One thread.
 struct InternCache {
     struct Entry: Equatable {
         var id: Int64
@@ -11,100 +12,75 @@ struct InternCache {
         var seen: Int32
     }
 
-    private var young: Generation
-    private var old: Generation
+    private struct Slot {
+        /// 0: free.
+        var hash: UInt64 = 0
+        /// The id, 40 bits, and the epoch, 24 bits.
+        var packed: UInt64 = 0
 
-    /// - Parameter capacity: entries of a generation; twice as many are held at most.
+        var entry: Entry { Entry(id: Int64(packed >> 24), seen: Int32(packed & 0xff_ffff)) }
+
+        init() {}
+
+        init(_ hash: UInt64, _ entry: Entry) {
+            self.hash = hash
+            packed = UInt64(truncatingIfNeeded: entry.id) << 24 | UInt64(UInt32(bitPattern: entry.seen) & 0xff_ffff)
+        }
+    }
+
+    private static let ways = 8
+    private var slots: [Slot]
+
+    /// - Parameter capacity: entries, raised to a power of two of at least 64.
     init(capacity: Int) {
-        young = Generation(capacity: capacity)
-        old = Generation(capacity: capacity)
+        var size = 64
+        while size < capacity { size <<= 1 }
+        slots = Array(repeating: Slot(), count: size)
     }
 
     /// The entry of `key`, kept for longer because it was used.
     mutating func find(_ key: RawSpan) -> Entry? {
-        let hash = KeyedHash.hash(key)
-        if let slot = young.find(key, hash) { return young.slots[slot].entry }
-        guard let slot = old.find(key, hash) else { return nil }
-        let entry = old.slots[slot].entry
-        insert(key, hash, entry)
-        return entry
+        let hash = InternCache.hash(key)
+        let first = set(hash)
+        for index in first..<first + InternCache.ways where slots[index].hash == hash {
+            let found = slots[index]
+            push(found, first, through: index)
+            return found.entry
+        }
+        return nil
     }
 
     /// Adds an entry or replaces the one of the same key.
     mutating func insert(_ key: RawSpan, _ entry: Entry) {
-        insert(key, KeyedHash.hash(key), entry)
-    }
-
-    private mutating func insert(_ key: RawSpan, _ hash: UInt64, _ entry: Entry) {
-        if let slot = young.find(key, hash) {
-            young.slots[slot].entry = entry
-            return
-        }
-        if young.isFull {
-            swap(&young, &old)
-            young.removeAll()
-        }
-        young.add(key, hash, entry)
+        let hash = InternCache.hash(key)
+        let first = set(hash)
+        let last = first + InternCache.ways - 1
+        let index = (first...last).first { slots[$0].hash == hash || slots[$0].hash == 0 } ?? last
+        push(Slot(hash, entry), first, through: index)
     }
 
     mutating func removeAll() {
-        young.removeAll()
-        old.removeAll()
+        for index in slots.indices { slots[index] = Slot() }
     }
 
-    /// An open-addressing table at most three quarters full, with the keys one after the other in one buffer.
-    private struct Generation {
-        struct Slot {
-            var entry = Entry(id: 0, seen: 0)
-            var tag: UInt32 = 0
-            var offset: UInt32 = 0
-            /// Key bytes + 1; 0: the slot is free.
-            var size: UInt32 = 0
+    /// Where the set of a hash begins.
+    private func set(_ hash: UInt64) -> Int {
+        Int(truncatingIfNeeded: hash >> 20) & (slots.count - 1) & ~(InternCache.ways - 1)
+    }
+
+    /// Puts a slot in the first place of its set; those before `last` move up by one, over it.
+    private mutating func push(_ slot: Slot, _ first: Int, through last: Int) {
+        var index = last
+        while index > first {
+            slots[index] = slots[index - 1]
+            index -= 1
         }
+        slots[first] = slot
+    }
 
-        var slots: [Slot]
-        private var keys: [UInt8] = []
-        private var count = 0
-        private let capacity: Int
-
-        init(capacity: Int) {
-            self.capacity = capacity
-            var size = 16
-            while size * 3 < capacity * 4 { size <<= 1 }
-            slots = Array(repeating: Slot(), count: size)
-        }
-
-        var isFull: Bool { count >= capacity }
-
-        func find(_ key: RawSpan, _ hash: UInt64) -> Int? {
-            let tag = UInt32(truncatingIfNeeded: hash >> 32)
-            var at = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-            while slots[at].size != 0 {
-                let slot = slots[at]
-                if slot.tag == tag, Int(slot.size) == key.byteCount + 1 {
-                    let stored = unsafe keys.span.bytes.part(Int(slot.offset), key.byteCount)
-                    if stored.matches(key) { return at }
-                }
-                at = (at + 1) & (slots.count - 1)
-            }
-            return nil
-        }
-
-        mutating func add(_ key: RawSpan, _ hash: UInt64, _ entry: Entry) {
-            var at = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-            while slots[at].size != 0 { at = (at + 1) & (slots.count - 1) }
-            slots[at] = Slot(
-                entry: entry, tag: UInt32(truncatingIfNeeded: hash >> 32), offset: UInt32(keys.count),
-                size: UInt32(key.byteCount + 1))
-            unsafe key.withUnsafeBytes { bytes in unsafe keys.append(contentsOf: bytes) }
-            count += 1
-        }
-
-        mutating func removeAll() {
-            guard count > 0 else { return }
-            for index in slots.indices { slots[index].size = 0 }
-            keys.removeAll(keepingCapacity: true)
-            count = 0
-        }
+    private static func hash(_ key: RawSpan) -> UInt64 {
+        var hasher = Hasher()
+        unsafe key.withUnsafeBytes { bytes in unsafe hasher.combine(bytes: bytes) }
+        return max(1, UInt64(bitPattern: Int64(hasher.finalize())))
     }
 }

@@ -24,8 +24,9 @@ public final class QueryLogWriter: Sendable {
         /// thread a twelfth of a core that the packet thread wants whole (sched(7), "The nice value").
         public var niceness: Int32 = 19
         public var pressedNiceness: Int32 = 11
-        /// Names whose ids are kept in memory, about 150 bytes each.
-        public var cachedNames = 16_384
+        /// Names whose ids are kept in memory, 16 bytes each. What is forgotten gets another row when it comes again, and the
+        /// fewer rows there are the sooner a search for names ends.
+        public var cachedNames = 262_144
 
         public init() {}
     }
@@ -159,18 +160,22 @@ public final class QueryLogWriter: Sendable {
         var stopEnd: UInt64?
         var nextWrite: UInt64 = 0
         var isWritten = true
+        // The flush that is being worked on, and where the rings stood when it was asked for.
         var tried = 0
+        var targets: [Int] = []
         while true {
             let isStopping = stopping.load(ordering: .acquiring)
             let flush = flushesAsked.load(ordering: .acquiring)
             relieve()
             session.collect(rings)
             let now = Clock.monotonic()
+            if flush != tried { targets = rings.map { $0.position + $0.used } }
             if isStopping || flush != tried || now >= nextWrite || isWritten && session.isFull {
                 tried = flush
                 isWritten = write(session)
+                let isFlushed = isWritten && zip(rings, targets).allSatisfy { $0.position >= $1 }
+                if isFlushed { flushesDone.store(flush, ordering: .releasing) }
                 if isWritten {
-                    flushesDone.store(flush, ordering: .releasing)
                     if isStopping && session.waiting.rows == 0 && rings.allSatisfy({ $0.used == 0 }) { return }
                     maintain(session)
                 } else if isStopping {
@@ -181,7 +186,8 @@ public final class QueryLogWriter: Sendable {
                         return
                     }
                 }
-                let pause = isStopping ? 50 : session.pause(isWritten: isWritten, interval)
+                let isUrgent = isWritten && !isFlushed
+                let pause = isUrgent ? 0 : isStopping ? 50 : session.pause(isWritten: isWritten, interval)
                 nextWrite = Clock.monotonic() + UInt64(pause) * 1_000_000
             }
             shared.withLock { $0.waiting = session.waiting.bytes }

@@ -42,9 +42,9 @@ final class RowStore {
 
     /// Opens the database, creating or migrating it.
     ///
-    /// - Parameter cachedNames: entries of one generation of the cache of names.
+    /// - Parameter cachedNames: entries of the cache of names.
     init(
-        _ path: String, labels: LogLabels, privacy: QueryLogPrivacy = QueryLogPrivacy(), cachedNames: Int = 16_384,
+        _ path: String, labels: LogLabels, privacy: QueryLogPrivacy = QueryLogPrivacy(), cachedNames: Int = 262_144,
         epochRows: Int64 = RowStore.epochRows
     ) throws(QueryLogError) {
         self.epochRows = epochRows
@@ -53,7 +53,7 @@ final class RowStore {
         try connection.execute(
             """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 100;
-            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -2048
+            PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 8388608; PRAGMA cache_size = -1024
             """)
         nextID = try RowStore.nextID(connection)
         span = Span(first: nextID, last: nextID - 1)
