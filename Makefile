@@ -4,6 +4,10 @@ SWIFT ?= swift
 SWIFTFORMAT := $(SWIFT) format --configuration .swift-format
 SOURCES := Sources Tests Package.swift
 ARGS ?=
+# More options of `swift build`, for instance --scratch-path.
+SWIFTFLAGS ?=
+# With Swift's libraries inside, so that the program runs where no toolchain is.
+RELEASE := $(SWIFT) build -c release --product webtun --static-swift-stdlib $(SWIFTFLAGS)
 FUZZ_SECONDS ?= 120
 
 .PHONY: all build release run demo test unit integration matrix bench fuzz lint format clean
@@ -16,11 +20,11 @@ build:
 
 release:
 	scripts/setup build
-	$(SWIFT) build -c release --product webtun
+	$(RELEASE)
 
 # Filter this machine until ^C: make run ARGS="--link eth0 --upstream 192.0.2.53"
 run: release
-	exec .build/release/webtun run --starter blocklists $(ARGS)
+	exec "$$($(RELEASE) --show-bin-path)/webtun" run --starter blocklists $(ARGS)
 
 # A tour in network namespaces of its own; this machine's network is not touched.
 demo: release

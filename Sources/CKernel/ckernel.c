@@ -23,7 +23,6 @@ void ckernel_trim_heap(void)
 void ckernel_small_heap(void)
 {
 #ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 #endif
 }

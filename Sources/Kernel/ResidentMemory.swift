@@ -21,8 +21,8 @@ public enum ResidentMemory {
         return total
     }
 
-    /// For a process that runs for long and whose threads allocate little: two arenas in place of one a thread, and large pieces
-    /// always from the kernel, so that they go back to it (mallopt(3)). To be called before threads are made.
+    /// For a process that runs for long: large pieces of the heap are always taken from the kernel, so that they go back to it
+    /// (mallopt(3)). To be called before threads are made.
     public static func keepHeapSmall() {
         ckernel_small_heap()
     }

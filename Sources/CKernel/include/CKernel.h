@@ -14,7 +14,7 @@ int ckernel_accept4(int listener, void *address, unsigned int *length, int flags
 /* Gives the pages of the heap that hold nothing back to the kernel (malloc_trim(3)). */
 void ckernel_trim_heap(void);
 
-/* Two arenas, and pieces of 128 KiB and more always by mmap (mallopt(3)). */
+/* Pieces of 128 KiB and more always by mmap, however often such are freed (mallopt(3)). */
 void ckernel_small_heap(void);
 
 #endif
