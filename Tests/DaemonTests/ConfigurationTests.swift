@@ -98,6 +98,15 @@ import Wire
             [events]
             to = "syslog"
             queries = "blocked"
+            [metrics]
+            listen = "[::1]:9953"
+            [dnstap]
+            to = "tcp:192.0.2.9:6000"
+            queries = true
+            identity = "box"
+            [events]
+            to = "udp:192.0.2.9:514"
+            queries = "blocked"
             [lists]
             starter = ""
             """)
@@ -151,14 +160,37 @@ import Wire
         expected.log.privacy = .noNames
         expected.log.clientPrefix = 24
         expected.log.clientPrefix6 = 0
+        expected.metrics.listen = SocketAddress(IPAddress("::1")!, port: 9953)
+        expected.dnstap.to = .tcp(SocketAddress(IPAddress("192.0.2.9")!, port: 6000))
+        expected.dnstap.queries = true
+        expected.dnstap.identity = "box"
+        expected.events.to = .syslog(.udp(SocketAddress(IPAddress("192.0.2.9")!, port: 514)))
+        expected.events.queries = .blocked
         expected.lists.starter = ""
         #expect(configuration.capture == expected.capture)
         #expect(configuration.tunnel == expected.tunnel)
         #expect(configuration.dns == expected.dns)
         #expect(configuration.log == expected.log)
+        #expect(configuration.metrics == expected.metrics)
+        #expect(configuration.dnstap == expected.dnstap)
+        #expect(configuration.events == expected.events)
         #expect(configuration.lists == expected.lists)
         // Every key was in the text.
         #expect(Configuration.settings.allSatisfy { configuration.origin(of: $0.key) != .builtIn })
+    }
+
+    @Test(arguments: [
+        ("[metrics]\nlisten = \"127.0.0.1\"\n", "c.toml:2: metrics.listen: must be an address and port"),
+        ("[metrics]\nlisten = 9953\n", "c.toml:2: metrics.listen: must be an address and port"),
+        ("[dnstap]\nto = \"udp:192.0.2.1:6000\"\n", "c.toml:2: dnstap.to: must be \"unix:/path\""),
+        ("[dnstap]\nto = \"unix:tap.sock\"\n", "c.toml:2: dnstap.to: must be \"unix:/path\""),
+        ("[events]\nto = \"tcp:192.0.2.1:514\"\n", "c.toml:2: events.to: must be \"stderr\""),
+        ("[events]\nto = \"journal\"\nqueries = \"some\"\n", "c.toml:3: events.queries: must be \"none\""),
+        ("[events]\nqueries = \"all\"\n", "c.toml:2: events.queries: needs events.to"),
+    ])
+    func refusesReceiversThatAreNone(_ text: String, _ start: String) throws {
+        let found = try problems(text)
+        #expect(found.count == 1 && found[0].hasPrefix(start), "\(found)")
     }
 
     @Test func refusesUnknownKeysWithTheirLine() throws {
