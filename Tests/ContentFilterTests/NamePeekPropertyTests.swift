@@ -137,7 +137,7 @@ import Wire
         var generator = SeededGenerator(seed)
         var peek = NamePeek(capacity: 3)
         var seen: [String: Int] = [:]
-        for round in 0..<300 {
+        for round in 0..<150 {
             let stream = try stream(&generator)
             let flow = TestFlow(start: Int(UInt32.random(in: 0 ... .max, using: &generator)))
             var segments = cut(stream, &generator)

@@ -98,15 +98,6 @@ import Wire
             [events]
             to = "syslog"
             queries = "blocked"
-            [metrics]
-            listen = "[::1]:9953"
-            [dnstap]
-            to = "tcp:192.0.2.9:6000"
-            queries = true
-            identity = "box"
-            [events]
-            to = "udp:192.0.2.9:514"
-            queries = "blocked"
             [lists]
             starter = ""
             """)
@@ -160,12 +151,6 @@ import Wire
         expected.log.privacy = .noNames
         expected.log.clientPrefix = 24
         expected.log.clientPrefix6 = 0
-        expected.metrics.listen = SocketAddress(IPAddress("::1")!, port: 9953)
-        expected.dnstap.to = .tcp(SocketAddress(IPAddress("192.0.2.9")!, port: 6000))
-        expected.dnstap.queries = true
-        expected.dnstap.identity = "box"
-        expected.events.to = .syslog(.udp(SocketAddress(IPAddress("192.0.2.9")!, port: 514)))
-        expected.events.queries = .blocked
         expected.lists.starter = ""
         #expect(configuration.capture == expected.capture)
         #expect(configuration.tunnel == expected.tunnel)

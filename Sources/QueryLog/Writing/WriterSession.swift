@@ -17,6 +17,7 @@ final class WriterSession {
     private var hasMaintenance = false
     /// Rows taken since the second began, and when it did.
     private var takenRows = 0
+    private(set) var totalTaken = 0
     private var second: UInt64 = 0
     private var ends: [Int] = []
 
@@ -67,7 +68,9 @@ final class WriterSession {
         ends.removeAll(keepingCapacity: true)
         for ring in rings.reversed() { ends.append(ring.position + ring.used) }
         for (ring, end) in zip(rings, ends.reversed()) {
-            takenRows += batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
+            let taken = batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
+            takenRows += taken
+            totalTaken += taken
         }
     }
 
