@@ -29,7 +29,11 @@ public struct Webtun: AsyncParsableCommand {
                     Why.self, Search.self,
                 ]),
             CommandGroup(
-                name: "Log", subcommands: [LogCommand.self, FlowsCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self, DatabaseCommand.self]),
+                name: "Log",
+                subcommands: [
+                    LogCommand.self, FlowsCommand.self, TopCommand.self, StatsCommand.self, SQLCommand.self,
+                    DatabaseCommand.self,
+                ]),
             CommandGroup(name: "More", subcommands: [Config.self, Completion.self, Version.self]),
         ])
 

@@ -34,8 +34,8 @@ extension FlowEngine {
         if let slot = table.find(key) {
             if !isReborn(slot, segment) { return proceed(slot, bytes, packet, segment, arrival) }
             end(slot, arrival.now)
-        } else if let segment, segment.isRST {
-            // Nobody's connection is being closed: the far end may want to know.
+        } else if let segment, segment.isRST || segment.isFIN && packet.payload == packet.end {
+            // The end of a connection that nobody knows any more: the far end may want to know.
             return .forward
         }
         return begin(key, bytes, packet, segment, arrival)

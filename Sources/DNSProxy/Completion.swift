@@ -80,7 +80,8 @@ struct Completion: ~Copyable {
     ) -> Bool {
         let key = key(slot)
         var out = unsafe buffer.mutableBytes
-        let admitted = admission.admit(reply, name: name, qtype: key.qtype, qclass: key.qclass, hiding: policy, into: &out)
+        let admitted = admission.admit(
+            reply, name: name, qtype: key.qtype, qclass: key.qclass, hiding: policy, into: &out)
         guard let admitted else {
             error = .invalidData
             return false

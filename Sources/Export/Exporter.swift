@@ -97,6 +97,7 @@ public final class Exporter: Sendable {
     public init(_ options: Options, events: EventSocket?, _ sources: Sources) throws(KernelError) {
         self.options = options
         self.events = events
+        if options.dnstap != nil { shared.withLock { $0.dnstapProblem = "not connected yet" } }
         self.sources = sources
         ring = try TapRing(wants: options.wants)
         stopping = try Wakeup()

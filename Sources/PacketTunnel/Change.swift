@@ -61,9 +61,9 @@ enum Change: Codable, Equatable, Sendable {
 
     static let settings = "/proc/sys/net/"
 
-    /// A name of a link may have dots, which `sysctl` wants as slashes then.
+    /// The name of a link may have dots: then the places are told apart by slashes, as sysctl(8) allows.
     private static func sysctl(_ path: String, _ value: String) -> String {
-        "sysctl net/\(path)=\(value)"
+        path.contains(".") ? "sysctl net/\(path)=\(value)" : "sysctl net.\(path.replacing("/", with: "."))=\(value)"
     }
 
     static func write(_ value: String, to path: String) throws(KernelError) {

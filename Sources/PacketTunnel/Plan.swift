@@ -41,14 +41,10 @@ extension CaptureRequest {
     ///
     /// - Throws: `noTCX` when `link` was asked for and the kernel lacks it.
     public func chosenBackEnd() throws(CaptureError) -> BackEnd {
-        try chosenBackEnd(hasTCX: LinkCapture.isSupported)
-    }
-
-    func chosenBackEnd(hasTCX: Bool) throws(CaptureError) -> BackEnd {
         switch backEnd {
-        case .auto: return hasTCX ? .link : .route
+        case .auto: return LinkCapture.isSupported ? .link : .route
         case .link:
-            guard hasTCX else { throw .noTCX }
+            guard LinkCapture.isSupported else { throw .noTCX }
             return .link
         case .route: return .route
         }
@@ -117,6 +113,7 @@ extension CaptureRequest {
         for isIPv6 in families {
             let source = TunRoute.usualSource(isIPv6: isIPv6, mark: mark, &netlink)
             changes += TunRoute.pair(isIPv6: isIPv6, table: table, tun: tun, source: source).map(Change.route)
+            changes += TunRoute.mirrored(self, isIPv6: isIPv6, usual: source, &netlink).map(Change.route)
         }
         for isIPv6 in families { changes += Rule.divertDNS(self, isIPv6: isIPv6).map(Change.rule) }
         return changes + fullRules(families, links, include: include, exclude: exclude).map(Change.rule)

@@ -155,6 +155,7 @@ public final class RouteCapture: Capture {
                 for change in ReversePath.changes(state.table.links, except: request.tun) {
                     try make(change, &state, &netlink)
                 }
+                try followRoutes(&state, &netlink)
                 try followPrefixes(&state, &netlink)
                 state.problem = nil
             } catch {
@@ -171,6 +172,19 @@ public final class RouteCapture: Capture {
         let present = state.applied.filter { if case .rule = $0 { !fixed.contains($0) } else { false } }
         for change in wanted where !present.contains(change) { try make(change, &state, &netlink) }
         for change in present where !wanted.contains(change) { try takeBack(change, &state, &netlink) }
+    }
+
+    /// Gives each network that is reached with an address of its own the route that says so.
+    private func followRoutes(_ state: inout State, _ netlink: inout NetlinkSocket) throws {
+        var wanted: [Change] = []
+        for (isIPv6, source) in zip(families, state.sources) {
+            wanted += TunRoute.mirrored(request, isIPv6: isIPv6, usual: source, &netlink).map(Change.route)
+        }
+        let present = state.applied.filter {
+            if case .route(let route) = $0 { route.destination != nil } else { false }
+        }
+        for change in present where !wanted.contains(change) { try takeBack(change, &state, &netlink) }
+        for change in wanted where !present.contains(change) { try make(change, &state, &netlink) }
     }
 
     private func look(_ state: inout State, _ netlink: inout NetlinkSocket) throws {

@@ -75,7 +75,8 @@ import Wire
         #expect(
             Set(object.keys) == [
                 "id", "time", "client", "uid", "pid", "app", "link", "transport", "qname", "qtype", "verdict",
-                "reason", "list", "rule", "rcode", "answer", "upstream", "cached", "dnssec", "latency_us", "count", "certainty",
+                "reason", "list", "rule", "rcode", "answer", "upstream", "cached", "dnssec", "latency_us", "count",
+                "certainty",
             ])
         #expect(object["list"] as? String == "list2" && object["rule"] as? String == "n0.example")
         #expect(object["latency_us"] as? Int == 1234 && object["app"] is NSNull)

@@ -220,8 +220,10 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
     @Test func whatEndsWithoutANameIsToldToo() {
         var judge = Judge(deny: ["blocked.example"])
         #expect(judge.tcp(syn) == .forward)
-        // Of a connection that was forgotten: nothing to tell.
+        // Of connections that were forgotten: nothing to tell.
         #expect(judge.tcp(Segment.fin | ack, from: 40001) == .forward)
+        #expect(judge.engine.liveFlows == 1)
+        #expect(judge.tcp(ack, from: 40002) == .forward)
         #expect(judge.engine.liveFlows == 2)
         judge.engine.endAll(now: judge.now)
         let reports = judge.reports()

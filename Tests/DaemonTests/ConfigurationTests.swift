@@ -156,9 +156,26 @@ import Wire
         #expect(configuration.tunnel == expected.tunnel)
         #expect(configuration.dns == expected.dns)
         #expect(configuration.log == expected.log)
+        #expect(configuration.metrics == expected.metrics)
+        #expect(configuration.dnstap == expected.dnstap)
+        #expect(configuration.events == expected.events)
         #expect(configuration.lists == expected.lists)
         // Every key was in the text.
         #expect(Configuration.settings.allSatisfy { configuration.origin(of: $0.key) != .builtIn })
+    }
+
+    @Test(arguments: [
+        ("[metrics]\nlisten = \"127.0.0.1\"\n", "c.toml:2: metrics.listen: must be an address and port"),
+        ("[metrics]\nlisten = 9953\n", "c.toml:2: metrics.listen: must be an address and port"),
+        ("[dnstap]\nto = \"udp:192.0.2.1:6000\"\n", "c.toml:2: dnstap.to: must be \"unix:/path\""),
+        ("[dnstap]\nto = \"unix:tap.sock\"\n", "c.toml:2: dnstap.to: must be \"unix:/path\""),
+        ("[events]\nto = \"tcp:192.0.2.1:514\"\n", "c.toml:2: events.to: must be \"stderr\""),
+        ("[events]\nto = \"journal\"\nqueries = \"some\"\n", "c.toml:3: events.queries: must be \"none\""),
+        ("[events]\nqueries = \"all\"\n", "c.toml:2: events.queries: needs events.to"),
+    ])
+    func refusesReceiversThatAreNone(_ text: String, _ start: String) throws {
+        let found = try problems(text)
+        #expect(found.count == 1 && found[0].hasPrefix(start), "\(found)")
     }
 
     @Test func refusesUnknownKeysWithTheirLine() throws {

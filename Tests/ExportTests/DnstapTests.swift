@@ -8,11 +8,11 @@ import Wire
 @Suite struct DnstapMessageTests {
     @Test func theBytesOfAnAnswer() {
         var composer = DnstapComposer(identity: "host", version: "1.0", listName: { "list\($0)" })
-        let bytes = composer.compose(TapRow(.answer, row(), resolverPort: 53), [0xaa, 0xbb].span.bytes)
+        let bytes = composer.compose(TapRow(.answer, row(), resolverPort: 53), ([0xaa, 0xbb] as [UInt8]).span.bytes)
         let expected: [UInt8] =
             [0x0a, 4] + Array("host".utf8)  // 1: identity
             + [0x12, 10] + Array("webtun 1.0".utf8)  // 2: version
-            + [0x72, 55]  // 14: message
+            + [0x72, 49]  // 14: message
             + [0x08, 6]  // 1: type = CLIENT_RESPONSE
             + [0x10, 1]  // 2: socket_family = INET
             + [0x18, 1]  // 3: socket_protocol = UDP
@@ -20,9 +20,9 @@ import Wire
             + [0x2a, 4, 198, 51, 100, 53]  // 5: response_address
             + [0x30, 0xb4, 0x24]  // 6: query_port = 4660
             + [0x38, 53]  // 7: response_port
-            + [0x40, 0x80, 0xb5, 0xd7, 0xca, 0x06]  // 8: query_time_sec = 1767225600
+            + [0x40, 0x80, 0xf2, 0xd6, 0xca, 0x06]  // 8: query_time_sec = 1767225600
             + [0x4d, 0x00, 0xca, 0x5b, 0x07]  // 9: query_time_nsec = 123456000, fixed
-            + [0x60, 0x80, 0xb5, 0xd7, 0xca, 0x06]  // 12: response_time_sec
+            + [0x60, 0x80, 0xf2, 0xd6, 0xca, 0x06]  // 12: response_time_sec
             + [0x6d, 0xa0, 0xef, 0x81, 0x07]  // 13: response_time_nsec = 125956000
             + [0x72, 2, 0xaa, 0xbb]  // 14: response_message
             + [0x78, 1]  // 15: type = MESSAGE
@@ -38,7 +38,7 @@ import Wire
                 $0.resolver = IPAddress("2001:db8::53")!
                 $0.transport = .tcp
             }, resolverPort: 53)
-        let bytes = composer.compose(tap, [1].span.bytes)
+        let bytes = composer.compose(tap, ([1] as [UInt8]).span.bytes)
         let text = bytes.map { String(format: "%02x", $0) }.joined()
         // Query, INET6, TCP, the addresses; query_message but no response.
         #expect(text.contains("08051002180222" + "10" + "20010db8000000000000000000000005"))
@@ -52,7 +52,7 @@ import Wire
             $0.verdict = .block
             $0.list = 7
         }
-        let bytes = composer.compose(TapRow(.answer, blocked, resolverPort: 53), [1].span.bytes)
+        let bytes = composer.compose(TapRow(.answer, blocked, resolverPort: 53), ([1] as [UInt8]).span.bytes)
         let policy: [UInt8] =
             [0x7a, 19, 0x0a, 6] + Array("webtun".utf8) + [0x12, 5] + Array("list7".utf8) + [0x18, 6, 0x20, 1]
         #expect(String(decoding: bytes, as: UTF8.self).contains("list7"))

@@ -352,6 +352,44 @@ struct FullModeTests {
         }
     }
 
+    @Test("speaks to every network with the address the machine has there", arguments: backEnds)
+    func sources(backEnd: CaptureRequest.BackEnd) throws {
+        let prepare = """
+            ip link add e1 netns APP type veth peer name e1 netns FAR
+            ip -n APP addr add 203.0.113.2/24 dev e1; ip -n FAR addr add 203.0.113.1/24 dev e1
+            ip -n APP addr add 2001:db8:3::2/64 dev e1 nodad; ip -n FAR addr add 2001:db8:3::1/64 dev e1 nodad
+            ip -n APP link set e1 up; ip -n FAR link set e1 up
+            ip -n APP route add 198.51.100.0/24 via 203.0.113.1; ip -n APP -6 route add 2001:db8:1::/48 via 2001:db8:3::1
+            """
+        try Scene.full(backEnd, prepare: prepare, judge: { _, _ in .forward }) { forwarder, capture, hosts in
+            func source(_ text: String, _ port: Int) throws -> IPAddress? {
+                _ = forwarder.seen()
+                _ = try Application(text.contains(":") ? "[\(text)]:\(port)" : "\(text):\(port)").ask("which address")
+                var key: FlowKey?
+                _ = Scene.wait {
+                    key = key ?? forwarder.seen().packets.keys.first { Int($0.destinationPort) == port }
+                    return key != nil
+                }
+                #expect(Scene.wait { !hosts.sniffer.frames(with: "which address").isEmpty }, "\(backEnd) \(text)")
+                return key?.source
+            }
+            #expect(try source("198.51.100.1", 5300) == IPAddress("203.0.113.2"))
+            #expect(try source("2001:db8:1::1", 5300) == IPAddress("2001:db8:3::2"))
+            #expect(try source("198.18.0.1", 5300) == IPAddress("192.0.2.2"))
+            #expect(try source("2001:db8:9::1", 5300) == IPAddress("2001:db8::2"))
+            // A route that comes later, and one that goes.
+            try Lab.run("ip -n \(hosts.app) route add 198.18.0.0/15 via 203.0.113.1")
+            try Lab.run("ip -n \(hosts.app) route del 198.51.100.0/24")
+            // The gateway of a new route is found where it is, not behind the tunnel.
+            #expect(try Lab.run("ip -n \(hosts.app) route show 198.18.0.0/15").contains("dev e1"))
+            // Events are handled within milliseconds, on a machine that has other things to do within more.
+            usleep(500_000)
+            #expect(try source("198.18.0.1", 5301) == IPAddress("203.0.113.2"))
+            #expect(try source("198.51.100.1", 5301) == IPAddress("192.0.2.2"))
+            #expect(capture.state.problem == nil)
+        }
+    }
+
     @Test("leaves its own packets alone", arguments: backEnds)
     func marked(backEnd: CaptureRequest.BackEnd) throws {
         try Scene.full(backEnd, judge: { _, _ in .drop }) { forwarder, capture, hosts in

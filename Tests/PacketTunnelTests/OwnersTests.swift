@@ -152,6 +152,30 @@ struct OwnersTests {
         }
     }
 
+    @Test("follows the path of a program out of mounts, as the process sees it, also when the file is gone")
+    func mounts() throws {
+        let cgroup = try TestCgroup()
+        try Scene.run(.link) { peer, capture, hosts in
+            let owners = try Owners(.path(cgroup.path), capture: capture, tun: peer.tun.ifindex)
+            var lookup = owners.lookup()
+            let folder = "/tmp/\(hosts.lab.prefix)/mount"
+            try Lab.run("mkdir -p \(folder)")
+            let script = """
+                mount -t tmpfs inner \(folder) && mkdir \(folder)/deep && mount -t tmpfs most \(folder)/deep &&
+                cp $(command -v dig) \(folder)/deep/lost-dig && exec 9<\(folder)/deep/lost-dig &&
+                rm \(folder)/deep/lost-dig && exec /proc/self/fd/9 +tries=1 +time=1 @198.51.100.1 a
+                """
+            let program = try Program(
+                "unshare -m sh -c '\(script)'", namespace: hosts.app, cgroup: cgroup)
+            #expect(peer.answer(1) == 1)
+            let said = program.end()
+            let owner = lookup.owner(of: peer.seen.last)
+            #expect(owner.pid == program.pid, "\(said)")
+            #expect(owners.program(of: owner) == "\(folder)/deep/lost-dig")
+            #expect(owner.name == Owner.hash(of: "lost-dig"))
+        }
+    }
+
     @Test("looks sockets up that the hooks have not seen", arguments: backEnds, [true, false])
     func lookedUp(backEnd: CaptureRequest.BackEnd, hooks: Bool) throws {
         let cgroup = try TestCgroup()
@@ -227,8 +251,8 @@ struct OwnersTests {
             owner = lookup.owner(of: packet)
             // Behind a served link the packet still carries its socket, as the container's kernel is this machine's.
             let isKnown = owner.pid == program.pid && owner.certainty == .exact
-            #expect(owner == .unknown || isKnown, "\(owner)")
-            print("a container's packet, served \(served), \(backEnd): \(isKnown ? "known" : "unknown")")
+            #expect(isKnown == (served && backEnd == .link), "\(owner)")
+            #expect(isKnown || owner == .unknown, "\(owner)")
         }
     }
 
@@ -255,6 +279,17 @@ struct OwnersTests {
             #expect(sum == rounds * Int(program.pid))
             print("an owner: \(spent / UInt64(rounds)) ns")
         }
+    }
+
+    @Test("says what it would attach")
+    func steps() {
+        let link = Owners.steps(.path("/cg"), .link)
+        #expect(link.count == 5)
+        #expect(link[0].command == "bpftool cgroup attach /cg cgroup_inet_sock_create name created multi")
+        let route = Owners.steps(.path("/cg"), .route)
+        #expect(Array(route.dropLast()) == link)
+        #expect(route.last?.command == "bpftool cgroup attach /cg cgroup_inet_egress name leaving multi")
+        #expect(Owners.steps(.none, .link).isEmpty)
     }
 
     @Test("works without hooks, and says why, where they cannot be had")

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Wire
 
 @testable import PacketTunnel
 
@@ -62,6 +63,57 @@ struct PlanTests {
                 """)
     }
 
+    @Test("of full mode by `link`: both directions of each link")
+    func fullLink() throws {
+        let text = try plan("ip -n APP link add br0 type bridge") {
+            $0.backEnd = .link
+            $0.mode = .full
+            $0.mtu = 1400
+            $0.serve = ["br*"]
+        }
+        #expect(
+            text == (PlanTests.tun + PlanTests.tun6).replacing("mtu 1500", with: "mtu 1400") + """
+                bpftool net attach tcx_ingress name full_tun_ingress dev webtun0
+                    undo: by itself, when webtun ends
+                bpftool net attach tcx_ingress name full_return_ether dev e0
+                    undo: by itself, when webtun ends
+                bpftool net attach tcx_egress name full_egress_ether dev e0
+                    undo: by itself, when webtun ends
+                bpftool net attach tcx_egress name full_return_ether dev br0
+                    undo: by itself, when webtun ends
+                bpftool net attach tcx_ingress name full_served_ether dev br0
+                    undo: by itself, when webtun ends
+                """)
+    }
+
+    @Test("of full mode by `route`: what the kernel needs to forward, what is left alone, what is diverted")
+    func fullRoute() throws {
+        let text = try plan {
+            $0.backEnd = .route
+            $0.mode = .full
+            $0.include = [Prefix("198.51.100.0/24")!, Prefix("203.0.113.0/24")!]
+            $0.exclude = [Prefix("203.0.113.128/25")!, Prefix("2001:db8:7::/48")!]
+        }
+        let commands = text.split(separator: "\n").map(String.init).filter { !$0.hasPrefix(" ") }
+        let rules = commands.filter { $0.hasPrefix("ip") && $0.contains("rule add priority 77") }
+        func rule(_ priority: Int, _ selector: String, _ action: String, isIPv6: Bool = false) -> String {
+            "ip \(isIPv6 ? "-6 " : "")rule add priority \(priority) \(selector) \(action) protocol 119"
+        }
+        #expect(commands.contains("sysctl net.ipv4.conf.webtun0.accept_local=1"))
+        #expect(commands.contains("sysctl net.ipv6.conf.webtun0.force_forwarding=1"))
+        #expect(
+            rules.suffix(11) == [
+                rule(774, "to 169.254.0.0/16", "goto 776"), rule(774, "to 224.0.0.0/4", "goto 776"),
+                rule(774, "to 255.255.255.255/32", "goto 776"), rule(774, "to 192.0.2.0/24", "goto 776"),
+                rule(774, "to 203.0.113.128/25", "goto 776"),
+                rule(775, "iif lo to 198.51.100.0/24", "lookup 7774"),
+                rule(775, "iif lo to 203.0.113.0/24", "lookup 7774"),
+                rule(774, "to fe80::/10", "goto 776", isIPv6: true), rule(774, "to ff00::/8", "goto 776", isIPv6: true),
+                rule(774, "to 2001:db8:7::/48", "goto 776", isIPv6: true),
+                rule(774, "to 2001:db8::/64", "goto 776", isIPv6: true),
+            ])
+    }
+
     static let rules = """
         ip rule add priority 774 nop protocol 119
             undo: ip rule del priority 774 nop protocol 119
@@ -76,9 +128,9 @@ struct PlanTests {
         """
 
     static let settings = """
-        sysctl net/ipv4/conf/webtun0/rp_filter=2
+        sysctl net.ipv4.conf.webtun0.rp_filter=2
             undo: by itself, when webtun ends
-        sysctl net/ipv4/conf/webtun0/forwarding=1
+        sysctl net.ipv4.conf.webtun0.forwarding=1
             undo: by itself, when webtun ends
 
         """

@@ -56,7 +56,9 @@ extension PolicySnapshot {
     }
 
     /// Whether the bypass protection is in force.
-    public var isBypassProtected: Bool { !bypass.ports.isEmpty || bypass.image.view.names > 0 || bypass.prefixes.count > 0 }
+    public var isBypassProtected: Bool {
+        !bypass.ports.isEmpty || bypass.image.view.names > 0 || bypass.prefixes.count > 0
+    }
 }
 
 extension FlowVerdict {

@@ -31,7 +31,9 @@ final class Overlay: Sendable {
     }
 
     /// - Parameter seed: that of the index it is consulted with, so that a name is hashed once for both.
-    init(_ rules: [UserRule], flows: [FlowRule] = [], bypass: [ResolverEntry] = [], version: UInt64, seed: UInt64) throws {
+    init(_ rules: [UserRule], flows: [FlowRule] = [], bypass: [ResolverEntry] = [], version: UInt64, seed: UInt64)
+        throws
+    {
         self.flows = FlowRuleSet(flows)
         self.version = version
         let highest = rules.map { Int($0.id) }.max() ?? 0

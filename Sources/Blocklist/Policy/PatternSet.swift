@@ -38,7 +38,8 @@ final class PatternSet: Sendable {
         var place = entries
         for (index, item) in patterns.enumerated() {
             let entry = Entry(
-                start: item.pattern.start, allow: item.allow, rule: item.rule, owner: item.owner, width: item.pattern.classCount + 1,
+                start: item.pattern.start, allow: item.allow, rule: item.rule, owner: item.owner,
+                width: item.pattern.classCount + 1,
                 place: place)
             unsafe (memory + index * MemoryLayout<Entry>.stride).storeBytes(of: entry, as: Entry.self)
             unsafe item.pattern.classes.withUnsafeBytes {

@@ -104,7 +104,9 @@ extension BlocklistStore {
             if got == 0 { break }
             count += got
         }
-        guard count <= ResolverFile.longest else { throw .listRefused(path, "longer than \(ResolverFile.longest) bytes") }
+        guard count <= ResolverFile.longest else {
+            throw .listRefused(path, "longer than \(ResolverFile.longest) bytes")
+        }
         guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
             throw .listRefused(path, "not valid UTF-8")
         }

@@ -167,7 +167,8 @@ struct EntryScan {
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
             try unsafe body(
                 EntryID(raw: sqlite3_column_int64(statement, 0)),
-                EntryKind(rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & (EntryKind.count - 1)),
+                EntryKind(
+                    rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & (EntryKind.count - 1)),
                 UnsafeRawBufferPointer(start: text, count: count))
         }
     }

@@ -249,7 +249,8 @@ extension BlockList {
         self.init(
             id: row["id"], name: row["name"], source: row["source"], format: row["format"],
             detected: row["detected"], allow: row["allow"], exact: row["exact"], enabled: row["enabled"],
-            every: row["every"], maxShrink: row["shrink"], due: row["due"], lines: row["lines"], entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
+            every: row["every"], maxShrink: row["shrink"], due: row["due"], lines: row["lines"],
+            entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
             added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"])
     }
 }

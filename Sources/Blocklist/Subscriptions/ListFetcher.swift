@@ -107,7 +107,8 @@ public struct ListFetcher: Sendable {
     ) throws(BlocklistError) -> Reply {
         let addresses = resolve(url.host)
         let resolved =
-            addresses.isEmpty ? nil : "\(url.host):\(url.port):\(addresses.map(ListFetcher.bracketed).joined(separator: ","))"
+            addresses.isEmpty
+            ? nil : "\(url.host):\(url.port):\(addresses.map(ListFetcher.bracketed).joined(separator: ","))"
         var reply = cfetch_reply()
         let result = withoutActuallyEscaping(progress) { progress in
             let context = Progress(handler: progress)

@@ -65,7 +65,8 @@ struct ListLs: ParsableCommand {
             ("names", .integer(Int64(list.entries))), ("skipped", .integer(Int64(list.skipped))),
             ("refused", .integer(Int64(list.refused))), ("added", .optional(Moment.iso(list.added))),
             ("updated", .optional(Moment.iso(list.updated))), ("checked", .optional(Moment.iso(list.checked))),
-            ("error", .optional(list.error)), ("every", .optional(list.every)), ("due", .optional(Moment.iso(list.due))),
+            ("error", .optional(list.error)), ("every", .optional(list.every)),
+            ("due", .optional(Moment.iso(list.due))),
         ])
     }
 }

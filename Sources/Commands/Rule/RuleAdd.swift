@@ -19,7 +19,9 @@ struct RuleArguments: ParsableArguments {
 
     func validate() throws {
         guard names.isEmpty else { return }
-        guard owner.app != nil || owner.user != nil else { throw ValidationError("Missing expected argument '<name> ...'") }
+        guard owner.app != nil || owner.user != nil else {
+            throw ValidationError("Missing expected argument '<name> ...'")
+        }
         guard match == .suffix else { throw ValidationError("--\(match.rawValue) needs a name") }
     }
 

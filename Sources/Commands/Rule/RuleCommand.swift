@@ -39,7 +39,8 @@ struct RuleLs: ParsableCommand {
             return
         }
         var table = Table([
-            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true), .init("APP", elastic: true),
+            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true),
+            .init("APP", elastic: true),
             .init("USER"), .init("ADDED"),
             .init("COMMENT", elastic: true),
         ])
@@ -47,7 +48,8 @@ struct RuleLs: ParsableCommand {
             table.append([
                 "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
                 Table.Cell(rule.match.rawValue), Table.Cell(rule.name),
-                Table.Cell(rule.owner.app ?? ""), Table.Cell(rule.owner.user ?? ""), Table.Cell(Moment.text(rule.added)),
+                Table.Cell(rule.owner.app ?? ""), Table.Cell(rule.owner.user ?? ""),
+                Table.Cell(Moment.text(rule.added)),
                 Table.Cell(rule.comment),
             ])
         }

@@ -46,7 +46,7 @@ public enum NameSource: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .dns: "dns"
-        case .tls: "tls"
+        case .tls: "sni"
         case .quic: "quic"
         case .http: "http"
         }

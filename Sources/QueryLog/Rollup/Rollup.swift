@@ -82,6 +82,9 @@ enum Rollup {
             """)
     }
 
+    /// Hours are kept so long: five years, in microseconds.
+    static let hoursAge: Int64 = 5 * 366 * 86_400_000_000
+
     /// Removes hours that ended before `time` (microseconds since 1970).
     static func removeHours(_ connection: Connection, before time: Int64) throws(QueryLogError) {
         let hour = HourCounts.hour(time)

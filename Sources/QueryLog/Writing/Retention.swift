@@ -41,6 +41,7 @@ final class Retention {
         if !isOver { isOver = try hasTooManyRows() }
         if isOver, try removeOldest(newest: newest) { return true }
         if try Rollup.renew(connection) { return true }
+        try Rollup.removeHours(connection, before: now - Rollup.hoursAge)
         if try sweep.step() { return true }
         return try Retention.vacuum(connection, eagerly: isTooBig.file)
     }
