@@ -102,19 +102,20 @@ final class WriterSession {
 
     // MARK: - Retention and recovery
 
-    /// Does some of retention's work when it is due, as long as `isQuiet`.
+    /// Sums up and does some of retention's work when it is due, as long as `isQuiet`. A step of each at least: a thread that
+    /// others keep from the processor spends its time waiting.
     func maintain(while isQuiet: () -> Bool) throws(QueryLogError) {
         let start = Clock.monotonic()
-        if let store {
-            while isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget,
-                try Rollup.step(store.connection)
-            {}
-        }
-        guard let retention, start >= nextMaintenance else { return }
-        hasMaintenance = true
-        while hasMaintenance, isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget {
+        let end = start + WriterSession.maintenanceBudget
+        guard let store, let retention, isQuiet() else { return }
+        var hasRuns = true
+        repeat {
+            hasRuns = try Rollup.step(store.connection)
+        } while hasRuns && isQuiet() && Clock.monotonic() < end
+        guard start >= nextMaintenance else { return }
+        repeat {
             hasMaintenance = try retention.step(now: Clock.unixMicroseconds())
-        }
+        } while hasMaintenance && isQuiet() && Clock.monotonic() < end
         if !hasMaintenance { nextMaintenance = start + WriterSession.maintenancePeriod }
     }
 
