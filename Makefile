@@ -4,10 +4,9 @@ SWIFT ?= swift
 SWIFTFORMAT := $(SWIFT) format --configuration .swift-format
 SOURCES := Sources Tests Package.swift
 ARGS ?=
-# More options of `swift build`, for instance --scratch-path.
+# More options of `swift build`, for instance --static-swift-stdlib for a program that runs without the toolchain.
 SWIFTFLAGS ?=
-# With Swift's libraries inside, so that the program runs where no toolchain is.
-RELEASE := $(SWIFT) build -c release --product webtun --static-swift-stdlib $(SWIFTFLAGS)
+RELEASE := $(SWIFT) build -c release --product webtun $(SWIFTFLAGS)
 FUZZ_SECONDS ?= 120
 
 .PHONY: all build release run demo test unit integration matrix bench fuzz lint format clean

@@ -152,6 +152,7 @@ extension FlowEngine {
             table[slot].match = verdict.match
             table[slot].labels = verdict.labels
             judged = slot
+            isRejudged = !isFirst
             if drops { counters.flowsDropped += 1 } else { counters.flowsAllowed += 1 }
         }
         let isCut = drops && table[slot].isAlive

@@ -10,7 +10,7 @@ extension FlowEngine {
         if judged >= 0 {
             let slot = judged
             judged = -1
-            return report(slot, .judged)
+            return report(slot, isRejudged ? .rejudged : .judged)
         }
         while let slot = table.oldest(.ended) {
             if table[slot].generation == 0 {

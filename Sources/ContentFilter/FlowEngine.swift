@@ -95,6 +95,7 @@ public struct FlowEngine: ~Copyable {
     var dnsName = Name()
     /// The flow that was judged last and is still to be told of; -1: none.
     var judged = -1
+    var isRejudged = false
     /// The flow of `nextIdle`.
     var idle = 0
     var numbers: UInt64 = 0

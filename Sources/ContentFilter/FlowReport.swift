@@ -5,8 +5,10 @@ public import Wire
 /// What there is to tell of a flow: for the log, and for the counting of packets.
 public struct FlowReport: Sendable {
     public enum Event: Sendable {
-        /// It has a verdict, or another one than before.
+        /// It has a verdict.
         case judged
+        /// It has another verdict than before.
+        case rejudged
         /// It goes on.
         case counted
         /// It is over.

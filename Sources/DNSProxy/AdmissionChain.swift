@@ -70,6 +70,9 @@ extension Admission {
                     let shorter = strip(record, of: qname, chain: facts.chain, hiding: policy)
                 {
                     composed.add(record, rdata: shorter, ttl: ttl)
+                    // Nobody has signed the record as it is now.
+                    composed.isAuthenticated = false
+                    facts.isAuthentic = false
                     continue
                 }
             }

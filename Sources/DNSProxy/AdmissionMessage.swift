@@ -43,7 +43,10 @@ struct LDNSMessage: ~Copyable {
     }
 
     var isReply: Bool { unsafe ldns_pkt_qr(packet) != 0 && ldns_pkt_get_opcode(packet) == LDNS_PACKET_QUERY }
-    var isAuthenticated: Bool { unsafe ldns_pkt_ad(packet) != 0 }
+    var isAuthenticated: Bool {
+        get { unsafe ldns_pkt_ad(packet) != 0 }
+        set { unsafe ldns_pkt_set_ad(packet, newValue ? 1 : 0) }
+    }
     var isTruncated: Bool { unsafe ldns_pkt_tc(packet) != 0 }
 
     /// The 4 bits of the header and the 8 of the OPT record (RFC 6891 section 6.1.3).

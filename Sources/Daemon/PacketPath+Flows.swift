@@ -141,6 +141,12 @@ extension PacketPath {
                 if let found = record, found.began > report.last + PacketPath.tick { record = nil }
                 if record != nil, known == nil { map.remove(report.key) }
             }
+            if report.event == .rejudged {
+                // The row so far gets what the flow has carried until now.
+                var earlier = report
+                earlier.event = .counted
+                log.push(earlier, map?.lookup(report.key), name: flows.reportedName)
+            }
             log.push(report, record, name: flows.reportedName)
         }
     }

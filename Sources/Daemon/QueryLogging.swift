@@ -106,7 +106,7 @@ struct QueryLogging {
         row.flow = report.number
         row.event =
             switch report.event {
-            case .judged: .judged
+            case .judged, .rejudged: .judged
             case .counted: .counted
             case .ended: .ended
             }
@@ -127,7 +127,7 @@ struct QueryLogging {
         row.owner = report.owner
         row.packets = report.packets
         row.bytes = report.bytes
-        if report.event != .judged {
+        if report.event == .counted || report.event == .ended {
             var last = report.last
             if let record {
                 row.packets = max(row.packets, record.packetsOut &+ record.packetsIn)

@@ -76,6 +76,31 @@ struct AddressListTests {
         #expect(judge(try store.snapshot(), "192.0.2.7") == [0, -1, -1])
     }
 
+    @Test func everyLineOfALongListIsFound() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        var random = Seeded(state: 20_261_124)
+        // Few enough high bits that buckets hold many, and IPv6 for every fifth.
+        let addresses = (0..<3000).map { index in
+            index % 5 == 4
+                ? IPAddress(high: 0x2001_0db8 << 32 | random.next() & 0xFFFF, low: random.next())
+                : IPAddress(v4: UInt32(truncatingIfNeeded: random.next()) & 0x0007_FFFF | 0xC633_0000)
+        }
+        let text = addresses.map { "\($0)\n" }.joined()
+        let list = try store.add(scratch.file("long.ip.txt", text)).list
+        let policy = try store.snapshot()
+        var first: [IPAddress: Int] = [:]
+        for (index, address) in addresses.enumerated() where first[address] == nil { first[address] = index + 1 }
+        #expect(policy.prefixes == first.count)
+        for (address, line) in first {
+            let found = judge(policy, address.description)
+            guard found == [1, Int(list), line] else {
+                Issue.record("\(address), line \(line): \(found)")
+                return
+            }
+        }
+    }
+
     @Test func exactIsForNames() throws {
         let scratch = try Scratch()
         let store = try BlocklistStore(state: scratch.path + "/state")

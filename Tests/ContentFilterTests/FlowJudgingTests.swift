@@ -196,6 +196,7 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         #expect(judge.tcp(ack, [4, 5]) == .cut)
         let reports = judge.reports()
         #expect(reports.count == 1 && reports[0].dropped && reports[0].reason == .flow)
+        #expect(reports[0].event == .rejudged)
         // The application's own reset ends the far side.
         #expect(judge.tcp(Segment.rst) == .forward)
         #expect(judge.tcp(ack, [6]) == .cut)

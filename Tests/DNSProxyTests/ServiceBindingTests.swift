@@ -56,7 +56,7 @@ import Wire
     private func admit(_ policy: PolicySnapshot?, target: [UInt8], _ qname: String = "www.example.") throws -> [UInt8] {
         let name = try #require(Name(qname))
         let data = [0, 1] + target + ServiceBindingTests.data.dropFirst(3)
-        var reply: [UInt8] = [0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]
+        var reply: [UInt8] = [0xab, 0xcd, 0x81, 0xa0, 0, 1, 0, 1, 0, 0, 0, 0]  // with AD
         name.bytes.withUnsafeBytes { reply += Array($0) }
         reply += [0, 65, 0, 1]
         reply += [0xc0, 12, 0, 65, 0, 1, 0, 0, 1, 0x2c, 0, UInt8(data.count)] + data
@@ -70,6 +70,8 @@ import Wire
         #expect(facts.dependsOnPolicy)
         let byteCount = facts.byteCount
         let message = Array(output[..<byteCount])
+        let isWhole = byteCount == reply.count
+        #expect(facts.isAuthentic == isWhole && (message[3] & 0x20 != 0) == isWhole, "AD is for records as they came")
         #expect(MessageText(message, milliseconds: 0)?.answer.count == 1, "ldns reads what was written")
         let end = 12 + name.byteCount + 4
         let start = Query.skipName(message.span.bytes, end) + 10

@@ -5,7 +5,7 @@ import Testing
 @Suite(.serialized) struct FlowRuleTests {
     @Test func programsAndUsers() async throws {
         try await Lab.with { lab in
-            let cgroup = try Cgroup(lab)
+            let cgroup = try Cgroup()
             let net = try await Internet.open(in: lab)
             try await net.internet.ip("addr add \(FlowTests.web4)/32 dev lo\naddr add \(FlowTests.web6)/128 dev lo")
             _ = try await WebServer.start(on: net.internet, addresses: [FlowTests.web4, FlowTests.web6])

@@ -291,6 +291,36 @@ import Testing
         }
     }
 
+    /// Queries to a port that is not that of DNS are datagrams like any others; from one port they are one flow.
+    @Test func datagramsAreJudgedAndCut() async throws {
+        try await FlowTests.with { world, _ in
+            _ = try await NameServer.start(
+                on: world.net.internet, name: "beside", addresses: [FlowTests.web4], port: 5300,
+                zones: ["example": Internet.zone(a: "192.0.2.5", aaaa: "2001:db8::5")])
+            func dig() async throws -> Output {
+                try await world.machine.run([
+                    "dig", "+tries=1", "+time=3", "+short", "-b", "\(Internet.machineV4)#41000", "@\(FlowTests.web4)",
+                    "-p", "5300", "x.allowed.example",
+                ])
+            }
+            for _ in 0..<3 { #expect(try await dig().lines == ["192.0.2.5"]) }
+            try await world.webtun.must(["flow", "deny", FlowTests.web4, "--port", "5300", "--proto", "udp"])
+            let start = monotonicMicroseconds()
+            let cut = try await eventually(within: 2) { try await !dig().isFine }
+            #expect(cut)
+            #expect(monotonicMicroseconds() - start < 2_900_000, "dig heard of it, and did not wait")
+            let row = try await FlowTests.row(world, "port = 5300 AND verdict = 'allow'")
+            #expect(row?["proto"] as? String == "udp", "\(row ?? [:])")
+            let dropped = try await FlowTests.row(world, "port = 5300 AND verdict = 'drop'")
+            #expect(dropped?["rule"] as? String == "\(FlowTests.web4) --port 5300 --proto 17", "\(dropped ?? [:])")
+            // All of the allowed flow's packets are counted when it is over: three queries, three answers.
+            await world.daemon.stop()
+            let over = try await FlowTests.row(world, "port = 5300 AND verdict = 'allow' AND packets >= 6")
+            let rows = try await world.webtun.sql("SELECT * FROM flows")
+            #expect(over != nil, "\(rows)")
+        }
+    }
+
     @Test func aPauseLetsFlowsPassAndResumingJudgesThem() async throws {
         try await FlowTests.with { world, _ in
             func status() async throws -> Int32 {

@@ -100,6 +100,9 @@ import Testing
                 #expect(try await waits(world, for: "querylog.db"))
                 #expect(try await world.webtun.status()["filtering"] as? Bool == true)
                 try await disk.remount(folder, "rw")
+                // The daemon has mounts of its own since it was started in its namespace.
+                let pid = try #require(try await world.webtun.status()["pid"] as? Int)
+                _ = try await must(["nsenter", "-t", "\(pid)", "-m", "mount", "-o", "remount,rw", folder])
                 #expect(
                     try await eventually(within: 8, every: 200) { try await log(world)["written_rows"] as? Int == 20 })
                 #expect(try await count(world, "held%") == 20)

@@ -9,8 +9,8 @@ import Testing
         prepare: @escaping (Internet) async throws -> Void = { _ in },
         _ body: @escaping (World, Cgroup) async throws -> Void
     ) async throws {
+        let cgroup = try Cgroup()
         try await Lab.with { lab in
-            let cgroup = try Cgroup(lab)
             let net = try await Internet.open(in: lab)
             var webtun = try await Webtun.prepare(on: net.machine)
             webtun.configuration = configuration ?? cgroup.configuration
@@ -19,6 +19,7 @@ import Testing
             try await body(World(net: net, webtun: webtun, daemon: daemon), cgroup)
             #expect(daemon.status == nil, "\(daemon.errors.suffix(4000))")
         }
+        #expect(cgroup.remove(), "nothing stays in the cgroup")
     }
 
     /// The rows of a name, when there are at least `count`.

@@ -281,6 +281,17 @@ struct OwnersTests {
         }
     }
 
+    @Test("says what it would attach")
+    func steps() {
+        let link = Owners.steps(.path("/cg"), .link)
+        #expect(link.count == 5)
+        #expect(link[0].command == "bpftool cgroup attach /cg cgroup_inet_sock_create name created multi")
+        let route = Owners.steps(.path("/cg"), .route)
+        #expect(Array(route.dropLast()) == link)
+        #expect(route.last?.command == "bpftool cgroup attach /cg cgroup_inet_egress name leaving multi")
+        #expect(Owners.steps(.none, .link).isEmpty)
+    }
+
     @Test("works without hooks, and says why, where they cannot be had")
     func noHooks() throws {
         try Scene.run(.link) { peer, capture, _ in

@@ -128,9 +128,9 @@ struct PlanTests {
         """
 
     static let settings = """
-        sysctl net/ipv4/conf/webtun0/rp_filter=2
+        sysctl net.ipv4.conf.webtun0.rp_filter=2
             undo: by itself, when webtun ends
-        sysctl net/ipv4/conf/webtun0/forwarding=1
+        sysctl net.ipv4.conf.webtun0.forwarding=1
             undo: by itself, when webtun ends
 
         """

@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 import Testing
 import Wire
 
@@ -203,6 +204,26 @@ import Wire
             try rows(scratch.database, "SELECT id, qname, client, qtype FROM queries")
                 == [["202", "n150.example", "192.0.2.10", "A"]])
         #expect(try rows(scratch.database, "SELECT first, last, rows FROM query_spans") == [["202", "202", "1"]])
+    }
+
+    /// A writer that is slow, or kept from the processor, still gets on with what is too old.
+    @Test func theWriterRemovesWhatIsTooOldWhileRowsComeIn() throws {
+        _ = try filled(30_000)
+        let ring = try QueryRing(capacity: 1 << 20)
+        var options = testOptions()
+        options.limits = QueryLogLimits(maximumAge: 86_400_000_000, maximumBytes: nil)
+        let writer = try QueryLogWriter(path: scratch.database, rings: [ring], labels: testLabels, options: options)
+        let now = Clock.unixMicroseconds()
+        var left: Int64 = -1
+        for _ in 0..<400 where left != 0 {
+            ring.push(row(time: now), qname: Name("new.example")!.bytes, answer: RawSpan())
+            usleep(25_000)
+            let old = "SELECT count(*) FROM query_log WHERE time < \(now - Schema.timeBase)"
+            left = Int64(try rows(scratch.database, old)[0][0]!)!
+        }
+        writer.stop()
+        #expect(left == 0)
+        #expect(writer.status.droppedRows == 0)
     }
 
     @Test func aRowTakesFewBytes() throws {

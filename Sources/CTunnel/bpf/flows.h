@@ -12,7 +12,8 @@ struct {
     __type(value, struct capture_track);
 } flows SEC(".maps");
 
-/* Flows that the far side began, by the key of what answers them. A table of their own, so that they cannot push out others. */
+/* Flows that the far side began, by the key of what answers them. A table of their own, so that they cannot push out
+ * others. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, INBOUND);
@@ -251,7 +252,8 @@ static __always_inline int obey(struct capture_order *order)
     order->found = 1;
     if (order->verdict == CAPTURE_FORGET)
         return bpf_map_delete_elem(&flows, &key);
-    /* A packet that sees the new epoch beside the old verdict goes to user space; the other way round it would slip through. */
+    /* A packet that sees the new epoch beside the old verdict goes to user space; the other way round it would slip
+     * through. */
     flow->verdict = CAPTURE_UNDECIDED;
     flow->epoch = now->epoch;
     flow->verdict = order->verdict;

@@ -1,5 +1,5 @@
-/* Full mode: all unicast of captured links goes to the TUN but for what is excluded, what the far side began, and flows whose
- * verdict is to be left alone. */
+/* Full mode: all unicast of captured links goes to the TUN but for what is excluded, what the far side began, and
+ * flows whose verdict is to be left alone. */
 #ifndef WEBTUN_FULL_H
 #define WEBTUN_FULL_H
 
@@ -60,7 +60,8 @@ static __always_inline void remember_fragments(const struct segment *segment, co
         COUNT(errors);
 }
 
-/* What is left alone carries webtun's mark when it comes from a client, as the link by which it leaves may be captured too. */
+/* What is left alone carries webtun's mark when it comes from a client, as the link by which it leaves may be
+ * captured too. */
 static __always_inline int leave_alone(struct __sk_buff *skb, __u8 kind)
 {
     COUNT(allowed);
@@ -119,8 +120,9 @@ static __always_inline bool is_listening(struct __sk_buff *skb, const struct seg
     return true;
 }
 
-/* Whether the packet answers a flow that the far side began. A SYN never does. A segment in the middle of a connection that nobody
- * remembers does when this machine listens there: the connection is older than the capture, or was pushed out of the table. */
+/* Whether the packet answers a flow that the far side began. A SYN never does. A segment in the middle of a
+ * connection that nobody remembers does when this machine listens there: the connection is older than the capture,
+ * or was pushed out of the table. */
 static __always_inline bool answers(struct __sk_buff *skb, const struct segment *segment)
 {
     bool known = bpf_map_lookup_elem(&inbound, &segment->key);
@@ -223,8 +225,9 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     return allowed ? leave_alone(skb, kind) : take(skb, &where, segment.pieces.fragment);
 }
 
-/* Whether the far side begins a flow with this packet, whose key is that of the answers. TCP says so itself. Of the others, what
- * goes from a well-known port to one that the kernel picks for clients answers something, whatever became of that flow. */
+/* Whether the far side begins a flow with this packet, whose key is that of the answers. TCP says so itself. Of the
+ * others, what goes from a well-known port to one that the kernel picks for clients answers something, whatever
+ * became of that flow. */
 static __always_inline bool begins_inbound(const struct segment *segment)
 {
     if (segment->key.protocol == IPPROTO_TCP)
@@ -290,7 +293,8 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
     return NEXT;
 }
 
-/* A packet that goes on its way, link header and all, as it was captured. A client's goes back to the ingress it came from. */
+/* A packet that goes on its way, link header and all, as it was captured. A client's goes back to the ingress it
+ * came from. */
 static __always_inline int full_forward(struct __sk_buff *skb, const struct capture_flow *flow)
 {
     __u32 ifindex = flow->ifindex;

@@ -101,8 +101,9 @@ static __always_inline __u32 skip_extensions(struct __sk_buff *skb, __u32 offset
     return offset;
 }
 
-/* Reads what stands before the IP header: `flow` gets the Ethernet header and the VLAN tag, `offset` and `protocol` tell where
- * the IP header is and which (network byte order; 0: not IP). `tagged`: the tag stands in the packet itself. */
+/* Reads what stands before the IP header: `flow` gets the Ethernet header and the VLAN tag, `offset` and `protocol`
+ * tell where the IP header is and which (network byte order; 0: not IP). `tagged`: the tag stands in the packet
+ * itself. */
 static __always_inline bool read_link(struct __sk_buff *skb, bool ether, struct capture_flow *flow, __u32 *offset,
                                       __u16 *protocol)
 {

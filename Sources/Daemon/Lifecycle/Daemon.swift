@@ -49,7 +49,10 @@ public final class Daemon: Sendable {
     ///
     /// - Throws: `ConfigurationError`, `CaptureError`.
     public func plan() throws -> String {
-        "\(try options.configuration().captureRequest(state: options.state).plan())"
+        let configuration = try options.configuration()
+        var plan = try configuration.captureRequest(state: options.state).plan()
+        plan.steps += Owners.steps(configuration.owners.source, plan.backEnd)
+        return "\(plan)"
     }
 
     /// Filters until SIGTERM or SIGINT; SIGHUP reloads. Returns when everything is undone.

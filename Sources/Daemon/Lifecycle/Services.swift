@@ -166,7 +166,7 @@ extension Session {
 
     /// Nanoseconds after which everything that only the start needs has been done, and between two givings back of memory.
     static let settling: UInt64 = 3_000_000_000
-    static let tidying: UInt64 = 60_000_000_000
+    static let tidying: UInt64 = 20_000_000_000
 
     /// Nanoseconds without a sign of life before the packet thread counts as stuck; it gives one a second at least.
     static let patience: UInt64 = 3_000_000_000

@@ -32,13 +32,7 @@ public final class Owners: Sendable {
     /// - Throws: `KernelError` when not even looking up is possible. Hooks that cannot be had are a `problem` only.
     public init(_ cgroup: Cgroup, capture: any Capture, tun: UInt32) throws(KernelError) {
         finder = try OwnerFinder(texts: texts)
-        let directory: String? =
-            switch cgroup {
-            case .auto: PacketTunnel.Cgroup.root()
-            case .path(let path): path
-            case .none: nil
-            }
-        guard let directory else {
+        guard let directory = Owners.directory(cgroup) else {
             hooks = nil
             flows = capture.flowSockets
             problem = cgroup == .none ? "switched off" : "there is no cgroup of version 2"
@@ -58,6 +52,26 @@ public final class Owners: Sendable {
 
     deinit {
         finder.stop()
+    }
+
+    private static func directory(_ cgroup: Cgroup) -> String? {
+        switch cgroup {
+        case .auto: PacketTunnel.Cgroup.root()
+        case .path(let path): path
+        case .none: nil
+        }
+    }
+
+    /// What attaching the hooks would do now, for `--dry-run`.
+    public static func steps(_ cgroup: Cgroup, _ backEnd: CaptureRequest.BackEnd) -> [Step] {
+        guard let directory = directory(cgroup) else { return [] }
+        var hooks = [
+            ("cgroup_inet_sock_create", "created"), ("cgroup_inet4_connect", "connect4"),
+            ("cgroup_inet6_connect", "connect6"), ("cgroup_udp4_sendmsg", "sendmsg4"),
+            ("cgroup_udp6_sendmsg", "sendmsg6"),
+        ]
+        if backEnd == .route { hooks.append(("cgroup_inet_egress", "leaving")) }
+        return hooks.map { Step("bpftool cgroup attach \(directory) \($0.0) name \($0.1) multi") }
     }
 
     /// For a packet thread.

@@ -20,10 +20,8 @@ public final class QueryLogWriter: Sendable {
         public var foldsAbove = 30_000
         /// Milliseconds between transactions.
         public var interval = 1000
-        /// Of the writer's thread: 0…19. While a ring is more than half full it is at most `pressedNiceness`, which gives the
-        /// thread a twelfth of a core that the packet thread wants whole (sched(7), "The nice value").
+        /// Of the writer's thread: 0…19; less while a ring fills up (`Haste`).
         public var niceness: Int32 = 19
-        public var pressedNiceness: Int32 = 11
         /// Names whose ids are kept in memory, 16 bytes each. What is forgotten gets another row when it comes again, and the
         /// fewer rows there are the sooner a search for names ends.
         public var cachedNames = 262_144
@@ -61,7 +59,6 @@ public final class QueryLogWriter: Sendable {
         /// Limits that the thread has not taken yet.
         var limits: QueryLogLimits?
         var thread: LowPriorityThread?
-        var niceness: Int32?
     }
 
     public let path: String
@@ -160,13 +157,14 @@ public final class QueryLogWriter: Sendable {
         var stopEnd: UInt64?
         var nextWrite: UInt64 = 0
         var isWritten = true
+        var haste = Haste(options)
         // The flush that is being worked on, and where the rings stood when it was asked for.
         var tried = 0
         var targets: [Int] = []
         while true {
             let isStopping = stopping.load(ordering: .acquiring)
             let flush = flushesAsked.load(ordering: .acquiring)
-            relieve()
+            haste.look(rings, taken: session.totalTaken)
             session.collect(rings)
             let now = Clock.monotonic()
             if flush != tried { targets = rings.map { $0.position + $0.used } }
@@ -199,17 +197,6 @@ public final class QueryLogWriter: Sendable {
     private var interval: Int {
         options.privacy.level == .counters
             ? max(options.interval, min(60_000, options.interval * 60)) : options.interval
-    }
-
-    /// Takes a larger share of the processor while a ring is more than half full, and gives it back.
-    private func relieve() {
-        let isPressed = rings.contains { $0.used > $0.capacity / 2 }
-        let niceness = isPressed ? min(options.niceness, options.pressedNiceness) : options.niceness
-        let isChanged = shared.withLock { shared in
-            defer { shared.niceness = niceness }
-            return shared.niceness != niceness
-        }
-        if isChanged { LowPriorityThread.setNiceness(niceness) }
     }
 
     /// Writes what was collected. False when the database refused; the rows go on waiting then.

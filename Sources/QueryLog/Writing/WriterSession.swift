@@ -17,6 +17,7 @@ final class WriterSession {
     private var hasMaintenance = false
     /// Rows taken since the second began, and when it did.
     private var takenRows = 0
+    private(set) var totalTaken = 0
     private var second: UInt64 = 0
     private var ends: [Int] = []
 
@@ -67,7 +68,9 @@ final class WriterSession {
         ends.removeAll(keepingCapacity: true)
         for ring in rings.reversed() { ends.append(ring.position + ring.used) }
         for (ring, end) in zip(rings, ends.reversed()) {
-            takenRows += batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
+            let taken = batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
+            takenRows += taken
+            totalTaken += taken
         }
     }
 
@@ -99,19 +102,20 @@ final class WriterSession {
 
     // MARK: - Retention and recovery
 
-    /// Does some of retention's work when it is due, as long as `isQuiet`.
+    /// Sums up and does some of retention's work when it is due, as long as `isQuiet`. A step of each at least: a thread that
+    /// others keep from the processor spends its time waiting.
     func maintain(while isQuiet: () -> Bool) throws(QueryLogError) {
         let start = Clock.monotonic()
-        if let store {
-            while isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget,
-                try Rollup.step(store.connection)
-            {}
-        }
-        guard let retention, start >= nextMaintenance else { return }
-        hasMaintenance = true
-        while hasMaintenance, isQuiet(), Clock.monotonic() - start < WriterSession.maintenanceBudget {
+        let end = start + WriterSession.maintenanceBudget
+        guard let store, let retention, isQuiet() else { return }
+        var hasRuns = true
+        repeat {
+            hasRuns = try Rollup.step(store.connection)
+        } while hasRuns && isQuiet() && Clock.monotonic() < end
+        guard start >= nextMaintenance else { return }
+        repeat {
             hasMaintenance = try retention.step(now: Clock.unixMicroseconds())
-        }
+        } while hasMaintenance && isQuiet() && Clock.monotonic() < end
         if !hasMaintenance { nextMaintenance = start + WriterSession.maintenancePeriod }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A cgroup of version 2 for programs of a lab: what webtun is told of them cannot touch the rest of this machine.
 final class Cgroup: Sendable {
@@ -6,20 +7,30 @@ final class Cgroup: Sendable {
     let path: String
     private let own: String
 
-    init(_ lab: Lab) throws {
+    private static let count = Atomic<Int>(0)
+
+    /// Made before the lab whose programs it is for, so that it goes after them.
+    init() throws {
         let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
         let root = mounts.split(separator: "\n").map { $0.split(separator: " ") }.first {
             $0.count > 2 && $0[2] == "cgroup2"
         }
         guard let root else { throw LabError("there is no cgroup of version 2") }
-        own = "\(root[1])/\(lab.id)"
+        own = "\(root[1])/wt\(getpid())c\(Cgroup.count.wrappingAdd(1, ordering: .relaxed).newValue)"
         path = "/proc/\(getpid())/root\(own)"
         try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: false)
     }
 
-    deinit {
-        // Its processes have ended; the kernel may need a moment to notice.
-        for _ in 0..<100 where rmdir(own) != 0 { usleep(10_000) }
+    deinit { remove() }
+
+    /// Takes it away when its processes have ended, for which the kernel may need a moment. Returns whether it is gone.
+    @discardableResult
+    func remove() -> Bool {
+        for _ in 0..<200 {
+            if rmdir(own) == 0 || errno == ENOENT { return true }
+            usleep(10_000)
+        }
+        return false
     }
 
     /// The command line that runs `arguments` in the cgroup as a user. The program has the process of the first word.

@@ -123,7 +123,10 @@ enum Probe {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let partial = "\(target).\(getpid())"
         try await must(
-            [Paths.root + "/scripts/clang", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", partial]
+            [
+                Paths.root + "/scripts/clang", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
+                "-o", partial,
+            ]
                 + files.filter { $0.hasSuffix(".c") }.map { "\(sources)/\($0)" })
         guard rename(partial, target) == 0 else { throw LabError("rename \(partial): \(errno)") }
         return target
