@@ -41,7 +41,10 @@ func testOptions() -> QueryLogWriter.Options {
 
 /// Rows of a query on a database file, through a connection of their own.
 func rows(_ path: String, _ sql: String) throws -> [[String?]] {
-    let statement = try Connection(path, .readWrite).prepare(sql)
+    let connection = try Connection(path, .readWrite)
+    // The writer may be at it.
+    try connection.execute("PRAGMA busy_timeout = 5000")
+    let statement = try connection.prepare(sql)
     var rows: [[String?]] = []
     while try statement.step() { rows.append((0..<statement.columnCount).map { statement.text($0) }) }
     return rows

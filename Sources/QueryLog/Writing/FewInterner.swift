@@ -15,6 +15,11 @@ final class FewInterner {
     private var flowOutcomes = FewIDs<FlowOutcomeKey>()
     private var processes = FewIDs<Owner>()
     private var qtypes: Set<UInt16> = []
+    /// Who asked, by socket: looked up once in a transaction, as asking the kernel for every row would cost more than writing.
+    private var askers: [Asker: Int64?] = [:]
+
+    /// Sockets looked up in one transaction; what many more ask in a flood has nobody's name on it.
+    private static let lookups = 1024
 
     private let findSource: Statement
     private let insertSource: Statement
@@ -25,6 +30,12 @@ final class FewInterner {
     private let findProcess: Statement
     private let insertProcess: Statement
     private let insertQtype: Statement
+
+    private struct Asker: Hashable {
+        var client: IPAddress
+        var port: UInt16
+        var transport: QueryRow.Transport
+    }
 
     private struct SourceKey: Hashable {
         var client: IPAddress
@@ -80,6 +91,7 @@ final class FewInterner {
         outcomes.removeAll()
         flowOutcomes.removeAll()
         processes.removeAll()
+        askers.removeAll(keepingCapacity: true)
     }
 
     /// Forgets everything, after a rollback or when someone else has changed the database.
@@ -151,7 +163,13 @@ final class FewInterner {
     /// Who asked, as far as it is known or can be found out.
     func process(_ row: borrowing QueryRow) throws(QueryLogError) -> Int64? {
         if row.owner != .unknown { return try process(row.owner) }
-        return row.client.isUnspecified ? nil : try process(labels.owner(row))
+        guard !row.client.isUnspecified else { return nil }
+        let asker = Asker(client: row.client, port: row.clientPort, transport: row.transport)
+        if let known = askers[asker] { return known }
+        guard askers.count < FewInterner.lookups else { return nil }
+        let id = try process(labels.owner(row))
+        askers[asker] = .some(id)
+        return id
     }
 
     func process(_ owner: Owner) throws(QueryLogError) -> Int64? {

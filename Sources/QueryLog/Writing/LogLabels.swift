@@ -14,7 +14,8 @@ public struct LogLabels: Sendable {
     /// A rule for flows as written, by its list (0: the user's own) and its id or line. Asked for flows that were matched by
     /// something else than their name.
     public var flowRule: @Sendable (Int32, Int32) -> String?
-    /// Who sent a query whose row does not say so, from its addresses and ports. Asked for every such row.
+    /// Who sent a query whose row does not say so, from its addresses and ports. Asked once a second for a socket at most,
+    /// and for 1024 of them.
     public var owner: @Sendable (borrowing QueryRow) -> Owner
     /// The path of an owner's program.
     public var app: @Sendable (Owner) -> String?

@@ -23,7 +23,7 @@ final class WriterSession {
 
     private static let maintenancePeriod: UInt64 = 60_000_000_000
     /// The share of a second that retention may take: rows keep coming.
-    private static let maintenanceBudget: UInt64 = 250_000_000
+    private static let maintenanceBudget: UInt64 = 500_000_000
 
     init(path: String, labels: LogLabels, options: QueryLogWriter.Options) {
         self.path = path
