@@ -94,7 +94,7 @@ import Wire
             (.counters, [nil, nil, nil, nil, nil, nil, nil]),
         ] as [(QueryLogPrivacy.Level, [String?])])
     func whatIsNotKeptIsNotInTheFile(_ level: QueryLogPrivacy.Level, _ expected: [String?]) throws {
-        let writer = try base.writer { $0.privacy.level = level }
+        // What is there before the writer begins is written together.
         base.push(fullRow(), "secret.example", "203.0.113.5")
         base.push(fullRow(), "secret.example", "203.0.113.5")
         base.push(fullRow(), "other.secret.example", "203.0.113.6")
@@ -104,6 +104,7 @@ import Wire
         flow.remote = IPAddress("203.0.113.5")!
         flow.proto = 6
         base.ring.push(flow, name: Name("flow.secret.example")!.bytes)
+        let writer = try base.writer { $0.privacy.level = level }
         writer.stop()
         let found = try rows(
             scratch.database,
