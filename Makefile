@@ -59,6 +59,7 @@ bench: release
 	scripts/setup bench
 	Benchmarks/run
 	Benchmarks/flows
+	Benchmarks/log
 
 # Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:
