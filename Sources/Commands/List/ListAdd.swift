@@ -95,11 +95,7 @@ struct Interval: ExpressibleByArgument, Equatable {
 
     init?(argument: String) {
         if argument == "never" { return }
-        let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-        guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0,
-            case let (seconds, overflow) = count.multipliedReportingOverflow(by: unit), !overflow,
-            60...31_536_000 ~= seconds
-        else { return nil }
+        guard let seconds = TimeSpan.seconds(argument), 60...31_536_000 ~= seconds else { return nil }
         self.seconds = seconds
     }
 

@@ -49,9 +49,6 @@ struct FlowsCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
-    /// Milliseconds between two looks for new rows.
-    private static let interval = 200
-
     func validate() throws {
         if dropped, allowed { throw ValidationError("--dropped and --allowed exclude each other") }
         if let limit, limit < 0 { throw ValidationError("--limit takes 0 or a positive number") }
@@ -59,32 +56,19 @@ struct FlowsCommand: AsyncParsableCommand {
 
     func run() async throws {
         var filter = filter()
-        var reader = try QueryLogReader(path: global.logPath)
         var printer = FlowPrinter(json: output.json)
-        // Rows that come while the first ones are printed have higher ids.
-        var last = try reader.lastFlowID()
-        try reader.flows(filter) { flow in
-            last = max(last, flow.id)
-            printer.add(flow)
-        }
-        printer.flush()
-        guard follow else { return }
-        filter.limit = nil
-        while true {
-            try await Task.sleep(for: .milliseconds(FlowsCommand.interval))
-            if reader.hasMoved, let other = try? QueryLogReader(path: global.logPath) {
-                reader = other
-                last = 0
+        try await LogTail.read(global.logPath, follow: follow, newest: { try $0.lastFlowID() }) { reader, after in
+            if let after {
+                filter.limit = nil
+                filter.after = after
             }
-            let newest = try reader.lastFlowID()
-            guard newest > last else { continue }
-            filter.after = last
+            var last: Int64 = 0
             try reader.flows(filter) { flow in
                 last = max(last, flow.id)
                 printer.add(flow)
             }
-            last = max(last, newest)
             printer.flush()
+            return last
         }
     }
 

@@ -28,9 +28,6 @@ struct LogCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: LogOutputOptions
 
-    /// Milliseconds between two looks for new rows.
-    private static let interval = 200
-
     func validate() throws {
         if let limit, limit < 0 { throw ValidationError("--limit takes 0 or a positive number") }
         if follow, selection.until != nil { throw ValidationError("--until and --follow exclude each other") }
@@ -40,32 +37,19 @@ struct LogCommand: AsyncParsableCommand {
         var filter = try selection.filter()
         filter.limit = limit ?? (filter.since == nil ? (follow ? 10 : 50) : nil)
         if filter.limit == 0 { filter.limit = nil }
-        var reader = try QueryLogReader(path: global.logPath)
         var printer = LogPrinter(output, isLive: follow)
-        // Rows that come while the first ones are printed have higher ids.
-        var last = try reader.lastID()
-        try reader.rows(filter) { row in
-            last = max(last, row.id)
-            printer.add(row)
-        }
-        printer.flush()
-        guard follow else { return }
-        filter.limit = nil
-        while true {
-            try await Task.sleep(for: .milliseconds(LogCommand.interval))
-            if reader.hasMoved, let other = try? QueryLogReader(path: global.logPath) {
-                reader = other
-                last = 0
+        try await LogTail.read(global.logPath, follow: follow, newest: { try $0.lastID() }) { reader, after in
+            if let after {
+                filter.limit = nil
+                filter.after = after
             }
-            let newest = try reader.lastID()
-            guard newest > last else { continue }
-            filter.after = last
+            var last: Int64 = 0
             try reader.rows(filter) { row in
                 last = max(last, row.id)
                 printer.add(row)
             }
-            last = max(last, newest)
             printer.flush()
+            return last
         }
     }
 }

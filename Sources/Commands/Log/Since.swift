@@ -7,16 +7,13 @@ struct Since: ExpressibleByArgument, Sendable, Equatable {
     /// Microseconds since 1970.
     let microseconds: Int64
 
-    private static let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-
     init?(argument: String) {
         self.init(argument, now: Int64(Date().timeIntervalSince1970 * 1_000_000))
     }
 
     init?(_ text: String, now: Int64) {
-        if let unit = text.last.flatMap({ Since.units[$0] }), let count = Int64(text.dropLast()), count >= 0 {
-            let (seconds, overflow) = count.multipliedReportingOverflow(by: unit)
-            guard !overflow, seconds < now / 1_000_000 else { return nil }
+        if let seconds = TimeSpan.seconds(text) {
+            guard seconds < now / 1_000_000 else { return nil }
             microseconds = now - seconds * 1_000_000
             return
         }
@@ -26,6 +23,19 @@ struct Since: ExpressibleByArgument, Sendable, Equatable {
         let fraction = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
         guard let date = (try? plain.parse(zoned)) ?? (try? fraction.parse(zoned)) else { return nil }
         microseconds = Int64(date.timeIntervalSince1970 * 1_000_000)
+    }
+}
+
+/// A span of time as a count and a unit: `90s`, `15m`, `12h`, `2d`, `1w`.
+enum TimeSpan {
+    private static let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
+
+    /// nil when the text is no span, or one of more seconds than fit.
+    static func seconds(_ text: String) -> Int64? {
+        guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()), count >= 0,
+            case let (seconds, overflow) = count.multipliedReportingOverflow(by: unit), !overflow
+        else { return nil }
+        return seconds
     }
 }
 

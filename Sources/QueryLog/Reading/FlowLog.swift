@@ -111,7 +111,7 @@ extension QueryLogReader {
     ///
     /// A log of a version that knew no flows has none.
     public func flows(_ filter: FlowFilter, _ body: (LoggedFlow) throws -> Void) throws {
-        guard try connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'flows'") != 0 else { return }
+        guard try knowsFlows() else { return }
         let condition = filter.condition()
         let limit = filter.limit.map { " ORDER BY l.id DESC LIMIT \($0)" } ?? ""
         let statement = try connection.prepare(
@@ -131,7 +131,12 @@ extension QueryLogReader {
 
     /// The highest id of a flow; 0 when there is none.
     public func lastFlowID() throws -> Int64 {
-        guard try connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'flows'") != 0 else { return 0 }
+        guard try knowsFlows() else { return 0 }
         return try connection.integer("SELECT max(id) FROM flow_log") ?? 0
+    }
+
+    /// Whether the log is of a version that keeps flows.
+    private func knowsFlows() throws -> Bool {
+        try connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'flows'") != 0
     }
 }
