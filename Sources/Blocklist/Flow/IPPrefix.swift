@@ -1,20 +1,18 @@
 public import Wire
 
-/// An address, or all addresses that begin with the same bits (CIDR, RFC 4632 section 3.1, RFC 4291 section 2.3).
+/// A `Prefix` as people write it in rules and lists: a single address has no length, and no bits may be set behind the
+/// length (CIDR, RFC 4632 section 3.1, RFC 4291 section 2.3).
 public struct IPPrefix: Hashable, Sendable, CustomStringConvertible {
+    private let prefix: Prefix
+
     /// The first address: the bits behind `length` are 0.
-    public let address: IPAddress
+    public var address: IPAddress { prefix.address }
     /// Bits that count: 0 to 32, for IPv6 to 128.
-    public let length: Int
+    public var length: Int { prefix.length }
 
     /// The prefix of so many bits that holds an address.
     public init(_ address: IPAddress, length: Int) {
-        self.length = length
-        let mask = IPPrefix.mask(length: length, isIPv6: address.isIPv6)
-        self.address =
-            address.isIPv6
-            ? IPAddress(high: address.high & mask.high, low: address.low & mask.low)
-            : IPAddress(v4: UInt32(truncatingIfNeeded: address.low & mask.low))
+        prefix = Prefix(address, length: length)
     }
 
     /// Reads `203.0.113.7`, `203.0.113.0/24` or the same for IPv6.
@@ -51,9 +49,7 @@ public struct IPPrefix: Hashable, Sendable, CustomStringConvertible {
     /// Whether the prefix is a single address.
     public var isAddress: Bool { length == address.byteCount * 8 }
 
-    public func contains(_ other: IPAddress) -> Bool {
-        other.isIPv6 == address.isIPv6 && IPPrefix(other, length: length).address == address
-    }
+    public func contains(_ other: IPAddress) -> Bool { prefix.contains(other) }
 
     /// Without the length when it is a single address.
     public var description: String { isAddress ? "\(address)" : "\(address)/\(length)" }
