@@ -95,6 +95,15 @@ struct Conversation: Sendable {
         return cookie
     }
 
+    /// Bytes that one side's TCP has sent, what it sent again included (`tcpi_bytes_sent` of linux/tcp.h).
+    func sent(up: Bool) -> UInt64 {
+        var info = [UInt8](repeating: 0, count: 256)
+        var size = socklen_t(info.count)
+        getsockopt(up ? clientSocket : serverSocket, CInt(IPPROTO_TCP), TCP_INFO, &info, &size)
+        precondition(size >= 208, "a kernel whose TCP_INFO has no tcpi_bytes_sent")
+        return info.withUnsafeBytes { $0.load(fromByteOffset: 200, as: UInt64.self) }
+    }
+
     /// Sends this many bytes from one side to the other; true when they came as they were.
     func carry(_ byteCount: Int, up: Bool) -> Bool {
         let (from, to) = up ? (clientSocket, serverSocket) : (serverSocket, clientSocket)
