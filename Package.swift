@@ -65,7 +65,7 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
-        room("Blocklist", ["Kernel", "Wire", "CFetch", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", "CFetch", "CLDNS", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Export", ["QueryLog", "Kernel", "Wire"]),
         room("Kernel", ["CKernel", "Wire"]),
@@ -90,7 +90,7 @@ let package = Package(
             name: "ContentFilterTests",
             dependencies: ["ContentFilter", "Blocklist", "Kernel", "Wire", "CNettle", "CAllocations", "TestPackets"],
             exclude: ["Golden"], swiftSettings: testing),
-        tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CAllocations", grdb]),
+        tests("BlocklistTests", ["Blocklist", "Kernel", "Wire", "CLDNS", "CAllocations", grdb]),
         tests("QueryLogTests", ["QueryLog", "Kernel", "Wire", "CAllocations", sqlite]),
         tests("ExportTests", ["Export", "QueryLog", "Kernel", "Wire", "CAllocations"]),
         tests(
