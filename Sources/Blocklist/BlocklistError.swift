@@ -29,6 +29,11 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case listExists(String)
     case noSuchRule(String)
     case noSuchFlowRule(String)
+    case noSuchGroup(String)
+    case groupExists(String)
+    /// The group and what refers to it.
+    case groupInUse(String, String)
+    case noSuchClient(String)
     /// An argument that makes no sense: the reason.
     case badArgument(String)
 
@@ -52,6 +57,10 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
             "there is already a list called '\(name)'; give another --name, or use 'list update'"
         case .noSuchRule(let text): "no such rule: \(text); 'webtun rule ls' shows them"
         case .noSuchFlowRule(let text): "no such flow rule: \(text); 'webtun flow ls' shows them"
+        case .noSuchGroup(let name): "no group is called '\(name)'; 'webtun group ls' shows them"
+        case .groupExists(let name): "there is already a group called '\(name)'"
+        case .groupInUse(let name, let users): "the group '\(name)' is still used by \(users)"
+        case .noSuchClient(let name): "'\(name)' is not assigned to groups; 'webtun client ls' shows who is"
         case .badArgument(let reason): reason
         }
     }

@@ -25,7 +25,8 @@ public struct Webtun: AsyncParsableCommand {
             CommandGroup(
                 name: "List and rule",
                 subcommands: [
-                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
+                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, GroupCommand.self,
+                    ClientCommand.self, BypassCommand.self,
                     Why.self, Search.self,
                 ]),
             CommandGroup(

@@ -10,6 +10,14 @@ public final class PolicyFollower {
     private var current: PolicySnapshot
     private var dataVersion: Int64 = -1
     private var file = FileMark()
+    /// Which addresses belong to which devices; matters while the policy's `needsNeighbours`.
+    public var neighbours: Neighbours = [:]
+    /// Whether that matters now.
+    public var needsNeighbours: Bool { current.needsNeighbours }
+    /// What the profiles in force were made of, and the times (microseconds since 1970) for which they hold.
+    private var groups: GroupInputs
+    private var known: Neighbours = [:]
+    private var validity: Range<Int64> = 0..<0
     /// When a compiled index was first found missing for the lists, in microseconds; nil when it is there.
     private var staleSince: Int64?
     /// How long others are given to compile after they changed the lists, before this process does.
@@ -21,6 +29,7 @@ public final class PolicyFollower {
         // A connection of its own: `data_version` does not tell of a connection's own commits.
         store = try BlocklistStore(state: state)
         self.current = current
+        groups = current.profiles.inputs
         file = FileMark(store.indexPath)
     }
 
@@ -31,12 +40,30 @@ public final class PolicyFollower {
     ///
     /// - Throws: `BlocklistError`; the policy in force stays, and the next call tries again.
     public func poll() throws -> PolicySnapshot? {
+        do {
+            return try follow()
+        } catch {
+            // Profiles that did not come into force are made again.
+            validity = 0..<0
+            throw error
+        }
+    }
+
+    private func follow() throws -> PolicySnapshot? {
         let version = try store.dataVersion()
         let mark = FileMark(store.indexPath)
-        if version == dataVersion && mark == file && staleSince == nil { return nil }
-        let (counters, inputs) = try store.read { db in
-            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        let now = BlocklistStore.now()
+        if version == dataVersion && mark == file && staleSince == nil {
+            // Schedules, pauses and devices go on meanwhile.
+            guard let profiles = profiles(now) else { return nil }
+            current = PolicySnapshot(index: current.index, overlay: current.overlay, profiles: profiles)
+            return current
         }
+        let (counters, inputs) = try store.read { db in
+            groups = try GroupInputs(db)
+            return (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        }
+        let profiles = profiles(now)
         var index = current.index
         if mark != file || counters.identity != index.header.identity {
             let image = try IndexImage(path: store.indexPath)
@@ -45,12 +72,25 @@ public final class PolicyFollower {
         try followGeneration(counters, index)
         dataVersion = version
         file = mark
-        guard index !== current.index || counters.rules != current.overlay.version else { return nil }
+        guard index !== current.index || counters.rules != current.overlay.version || profiles != nil else {
+            return nil
+        }
         let overlay =
             counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
             ? current.overlay : try Overlay(inputs, version: counters.rules, seed: index.header.seed)
-        current = PolicySnapshot(index: index, overlay: overlay)
+        current = PolicySnapshot(index: index, overlay: overlay, profiles: profiles ?? current.profiles)
         return current
+    }
+
+    /// The profiles for now, when they are other ones than those in force.
+    private func profiles(_ now: Int64) -> Profiles? {
+        let isSame = groups == current.profiles.inputs && neighbours == known
+        if isSame, validity.contains(now) { return nil }
+        let (plan, until) = ProfilePlan.make(groups, neighbours, now: now)
+        validity = now..<max(until, now + 1)
+        known = neighbours
+        guard plan != current.profiles.plan || groups != current.profiles.inputs else { return nil }
+        return Profiles(plan, groups)
     }
 
     /// Compiles when the index has been behind the lists for too long and nobody is at it.

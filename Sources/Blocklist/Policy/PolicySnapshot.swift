@@ -5,6 +5,7 @@ public import Kernel
 public final class PolicySnapshot: Sendable {
     let index: IndexImage
     let overlay: Overlay
+    let profiles: Profiles
     let lists: IndexView
     private let rules: IndexView
     private let patterns: PatternSet.View
@@ -23,20 +24,22 @@ public final class PolicySnapshot: Sendable {
         try self.init(store: BlocklistStore(state: state))
     }
 
-    convenience init(store: BlocklistStore) throws {
+    convenience init(store: BlocklistStore, now: Int64? = nil) throws {
         let image = try IndexImage(path: store.indexPath)
-        let (counters, inputs) = try store.read { db in
-            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        let (counters, inputs, groups) = try store.read { db in
+            (try BlocklistStore.counters(db), try Overlay.Inputs(db), try GroupInputs(db))
         }
         guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
         let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)
-        self.init(index: image, overlay: overlay)
+        let plan = ProfilePlan.make(groups, [:], now: now ?? BlocklistStore.now()).plan
+        self.init(index: image, overlay: overlay, profiles: Profiles(plan, groups))
     }
 
-    init(index: IndexImage, overlay: Overlay) {
+    init(index: IndexImage, overlay: Overlay, profiles: Profiles = Profiles()) {
         self.index = index
+        self.profiles = profiles
         self.overlay = overlay
         lists = index.view
         rules = overlay.image.view
