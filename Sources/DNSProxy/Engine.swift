@@ -29,6 +29,8 @@ public struct Engine: ~Copyable {
     private var waiting: Waiting
     private var completion: Completion
     private var key: QuestionKey
+    /// Nothing was judged when the last slot completed.
+    private var isWholePause = false
 
     /// An engine whose settings never change.
     public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
@@ -101,10 +103,10 @@ public struct Engine: ~Copyable {
         let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
         if let answer = refuseKind(question, &out) { return .answer(answer) }
 
-        let isPaused = now < pausedUntil
-        let verdict =
-            isPaused
-            ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker(client, owner))
+        let asker = asker(client, owner)
+        let isPaused = now < pausedUntil || policy.isPaused(asker.profile)
+        let verdict: Verdict =
+            isPaused ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
         if verdict.action == .block {
             return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
@@ -114,7 +116,9 @@ public struct Engine: ~Copyable {
         if hit.facts.hasChain, !isPaused {
             // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
             // that may be judged otherwise for another asker.
-            if hit.facts.generation != generation || policy.needsQueryAsker { return .ask }
+            if hit.facts.generation != generation || hit.facts.profile != asker.profile || policy.judgesOwners {
+                return .ask
+            }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }
         let byteCount = Reply.composeUpstream(
@@ -190,7 +194,7 @@ public struct Engine: ~Copyable {
     /// After `.ask`: keeps the query until its slot completes. `false` when too many wait already: then `fail` it.
     public mutating func park(_ slot: Int, _ message: RawSpan, _ origin: Origin) -> Bool {
         let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
-        completion.remember(slot, name, key)
+        completion.remember(slot, name, key, origin)
         return waiting.park(slot, query, question, origin)
     }
 
@@ -214,9 +218,12 @@ public struct Engine: ~Copyable {
         completion.begin(slot, upstream)
         name = completion.name(slot)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
-        let isPaused = now < pausedUntil
-        guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
-        completion.judge(name, policy, .everybody, isPaused: isPaused)
+        isWholePause = now < pausedUntil
+        guard completion.admit(reply, name, slot, isWholePause ? nil : policy) else { return }
+        // By what holds for one who asked; each of the others is judged by what holds for him.
+        let profile = completion.profile(slot, policy)
+        let isPaused = isWholePause || policy.isPaused(profile)
+        completion.judge(name, policy, Asker(profile: profile), isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
         // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
         guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
@@ -224,6 +231,7 @@ public struct Engine: ~Copyable {
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
             upstream: upstream, isAuthentic: completion.facts.isAuthentic,
             hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation,
+            profile: profile,
             verdict: completion.isBlocked ? completion.verdict : .forward)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
@@ -252,9 +260,10 @@ public struct Engine: ~Copyable {
             return (parked.origin, fail(query, question, .failed, &out))
         }
         // Queries of several askers may have waited for the same answer.
-        if policy.needsQueryAsker, !completion.isPaused {
+        if policy.needsQueryAsker, !isWholePause {
             let asker = asker(parked.origin.client, parked.origin.owner)
-            completion.judge(completion.name(completion.slot), policy, asker, isPaused: false)
+            completion.judge(
+                completion.name(completion.slot), policy, asker, isPaused: policy.isPaused(asker.profile))
         }
         if completion.isBlocked {
             return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))

@@ -29,10 +29,10 @@ struct ProfilePlanTests {
     private static let evening: Int64 = 22 * 3600 * 1_000_000
 
     private struct Asker {
-        let profiles: Profiles
+        let profiles: ProfileTable
 
         init(_ inputs: GroupInputs, _ neighbours: Neighbours = [:], at now: Int64 = ProfilePlanTests.noon) {
-            profiles = Profiles(ProfilePlan.make(inputs, neighbours, now: now).plan, inputs)
+            profiles = ProfileTable(ProfilePlan.make(inputs, neighbours, now: now).plan, inputs)
         }
 
         /// The groups in force; nil: paused.

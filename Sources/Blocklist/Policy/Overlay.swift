@@ -51,9 +51,11 @@ final class Overlay: Sendable {
                 if let pattern = try? Pattern(rule.name) {
                     let owner = OwnerCondition(rule.owner)
                     if owner.isEmpty {
-                        patterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                        patterns.add(
+                            pattern, allow: rule.action == .allow, rule: rule.id, owner: owner, groups: rule.groups)
                     } else {
-                        ownerPatterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                        ownerPatterns.add(
+                            pattern, allow: rule.action == .allow, rule: rule.id, owner: owner, groups: rule.groups)
                     }
                 }
                 continue
@@ -84,6 +86,8 @@ extension FlowRule {
             conditions.name = name
             conditions.isExact = rule.match == .exact
         }
-        self.init(id: rule.id, action: rule.action, conditions: conditions, comment: "", added: rule.added)
+        self.init(
+            id: rule.id, action: rule.action, conditions: conditions, comment: "", added: rule.added,
+            groups: rule.groups)
     }
 }

@@ -10,6 +10,8 @@ final class PatternSet: Sendable {
         var rule: Int32
         /// Whose queries it speaks of.
         var owner: OwnerCondition
+        /// The groups of the rule.
+        var groups: GroupSet
         /// Columns of the table: byte classes and the end of the name.
         var width: Int
         /// Where its 256 byte classes are, in bytes; its table follows.
@@ -17,10 +19,11 @@ final class PatternSet: Sendable {
     }
 
     struct Builder {
-        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)] = []
+        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)] =
+            []
 
-        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition) {
-            patterns.append((pattern, allow, rule, owner))
+        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet) {
+            patterns.append((pattern, allow, rule, owner, groups))
         }
 
         func finish() -> PatternSet {
@@ -31,14 +34,16 @@ final class PatternSet: Sendable {
     let view: View
     private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
 
-    private init(_ patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)]) {
+    private init(
+        _ patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)]
+    ) {
         let entries = MemoryLayout<Entry>.stride * patterns.count
         let size = patterns.reduce(entries) { $0 + 256 + $1.pattern.table.count * 2 }
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(1, size), alignment: 16)
         var place = entries
         for (index, item) in patterns.enumerated() {
             let entry = Entry(
-                start: item.pattern.start, allow: item.allow, rule: item.rule, owner: item.owner,
+                start: item.pattern.start, allow: item.allow, rule: item.rule, owner: item.owner, groups: item.groups,
                 width: item.pattern.classCount + 1,
                 place: place)
             unsafe (memory + index * MemoryLayout<Entry>.stride).storeBytes(of: entry, as: Entry.self)
@@ -72,10 +77,12 @@ final class PatternSet: Sendable {
         }
 
         /// The first pattern that matches a text. Linear in its length times the patterns; does not allocate.
-        func match(_ text: UnsafeRawPointer, _ length: Int, _ owner: Owner) -> Verdict? {
+        func match(_ text: UnsafeRawPointer, _ length: Int, _ owner: Owner, _ groups: GroupSet) -> Verdict? {
             for index in 0..<count {
                 let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
-                guard entry.owner.isEmpty || entry.owner.holds(owner) else { continue }
+                guard !entry.groups.isDisjoint(with: groups), entry.owner.isEmpty || entry.owner.holds(owner) else {
+                    continue
+                }
                 let classes = unsafe memory + entry.place
                 let table = unsafe classes + 256
                 var state = entry.start

@@ -29,7 +29,7 @@ public final class PolicyFollower {
         // A connection of its own: `data_version` does not tell of a connection's own commits.
         store = try BlocklistStore(state: state)
         self.current = current
-        groups = current.profiles.inputs
+        groups = current.members.inputs
         file = FileMark(store.indexPath)
     }
 
@@ -55,15 +55,15 @@ public final class PolicyFollower {
         let now = BlocklistStore.now()
         if version == dataVersion && mark == file && staleSince == nil {
             // Schedules, pauses and devices go on meanwhile.
-            guard let profiles = profiles(now) else { return nil }
-            current = PolicySnapshot(index: current.index, overlay: current.overlay, profiles: profiles)
+            guard let members = members(now) else { return nil }
+            current = PolicySnapshot(index: current.index, overlay: current.overlay, members: members)
             return current
         }
         let (counters, inputs) = try store.read { db in
             groups = try GroupInputs(db)
             return (try BlocklistStore.counters(db), try Overlay.Inputs(db))
         }
-        let profiles = profiles(now)
+        let members = members(now)
         var index = current.index
         if mark != file || counters.identity != index.header.identity {
             let image = try IndexImage(path: store.indexPath)
@@ -72,25 +72,25 @@ public final class PolicyFollower {
         try followGeneration(counters, index)
         dataVersion = version
         file = mark
-        guard index !== current.index || counters.rules != current.overlay.version || profiles != nil else {
+        guard index !== current.index || counters.rules != current.overlay.version || members != nil else {
             return nil
         }
         let overlay =
             counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
             ? current.overlay : try Overlay(inputs, version: counters.rules, seed: index.header.seed)
-        current = PolicySnapshot(index: index, overlay: overlay, profiles: profiles ?? current.profiles)
+        current = PolicySnapshot(index: index, overlay: overlay, members: members ?? current.members)
         return current
     }
 
     /// The profiles for now, when they are other ones than those in force.
-    private func profiles(_ now: Int64) -> Profiles? {
-        let isSame = groups == current.profiles.inputs && neighbours == known
+    private func members(_ now: Int64) -> ProfileTable? {
+        let isSame = groups == current.members.inputs && neighbours == known
         if isSame, validity.contains(now) { return nil }
         let (plan, until) = ProfilePlan.make(groups, neighbours, now: now)
         validity = now..<max(until, now + 1)
         known = neighbours
-        guard plan != current.profiles.plan || groups != current.profiles.inputs else { return nil }
-        return Profiles(plan, groups)
+        guard plan != current.members.plan || groups != current.members.inputs else { return nil }
+        return ProfileTable(plan, groups)
     }
 
     /// Compiles when the index has been behind the lists for too long and nobody is at it.

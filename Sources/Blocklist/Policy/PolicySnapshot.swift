@@ -6,7 +6,8 @@ public import Wire
 public final class PolicySnapshot: Sendable {
     let index: IndexImage
     let overlay: Overlay
-    let profiles: Profiles
+    /// Who has which profile.
+    let members: ProfileTable
     let lists: IndexView
     private let rules: IndexView
     private let patterns: PatternSet.View
@@ -15,6 +16,7 @@ public final class PolicySnapshot: Sendable {
     private let ownerNames: FlowRuleSet.View
     private let ownerPatterns: PatternSet.View
     private let bypassNames: IndexView
+    private let memberView: ProfileTable.View
     private let titles: [Int32: String]
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
@@ -35,12 +37,13 @@ public final class PolicySnapshot: Sendable {
         }
         let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)
         let plan = ProfilePlan.make(groups, [:], now: now ?? BlocklistStore.now()).plan
-        self.init(index: image, overlay: overlay, profiles: Profiles(plan, groups))
+        self.init(index: image, overlay: overlay, members: ProfileTable(plan, groups))
     }
 
-    init(index: IndexImage, overlay: Overlay, profiles: Profiles = Profiles()) {
+    init(index: IndexImage, overlay: Overlay, members: ProfileTable = ProfileTable()) {
         self.index = index
-        self.profiles = profiles
+        self.members = members
+        memberView = members.view
         self.overlay = overlay
         lists = index.view
         rules = overlay.image.view
@@ -65,10 +68,13 @@ public final class PolicySnapshot: Sendable {
     }
 
     /// Whether the verdict on a query can depend on the program or the user that asks.
-    public var needsQueryOwner: Bool { ownerNames.count + ownerPatterns.count > 0 }
+    public var needsQueryOwner: Bool { judgesOwners || memberView.needsOwner }
+
+    /// Whether there are rules for programs and users: then the verdict depends on more than the profile.
+    public var judgesOwners: Bool { ownerNames.count + ownerPatterns.count > 0 }
 
     /// Whether the verdict on a query can depend on who asks: then one asker's verdict says nothing about another's.
-    public var needsQueryAsker: Bool { needsQueryOwner }
+    public var needsQueryAsker: Bool { judgesOwners || memberView.isNeeded }
 
     /// Whether the verdict on a flow can depend on who began it.
     public var needsFlowOwner: Bool { flows.needsOwner || needsQueryOwner }
@@ -76,7 +82,22 @@ public final class PolicySnapshot: Sendable {
     /// The profile of whoever sends from an address; 0 for who is in no group. Does not allocate; any thread.
     ///
     /// - Parameter owner: the program and user, when known.
-    public func profile(of client: IPAddress, owner: Owner) -> UInt16 { 0 }
+    public func profile(of client: IPAddress, owner: Owner) -> UInt16 {
+        memberView.isNeeded ? memberView.profile(of: client, owner) : ProfilePlan.standard
+    }
+
+    /// Whether nothing is judged for a profile.
+    public func isPaused(_ profile: UInt16) -> Bool { memberView[profile].isPaused }
+
+    /// The groups in force for a profile; nil: nothing is judged.
+    @inline(__always)
+    func inForce(_ profile: UInt16) -> GroupSet? {
+        let profile = memberView[profile]
+        return profile.isPaused ? nil : profile.groups
+    }
+
+    /// Profiles there are.
+    var profileCount: UInt16 { UInt16(memberView.profiles) }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
@@ -101,18 +122,19 @@ public final class PolicySnapshot: Sendable {
     public func verdict(for name: RawSpan, qtype: UInt16 = 0, asker: Asker = .everybody) -> Verdict {
         unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
             guard let query = unsafe QueryText(name, memory) else { return .forward }
-            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner) { return verdict }
+            guard let groups = inForce(asker.profile) else { return .forward }
+            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner, groups) { return verdict }
             if ownerPatterns.count > 0,
-                let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner)
+                let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner, groups)
             {
                 return verdict
             }
-            return decide(query)
+            return decide(query, groups)
         }
     }
 
     @inline(__always)
-    private func decide(_ query: QueryText) -> Verdict {
+    private func decide(_ query: QueryText, _ groups: GroupSet) -> Verdict {
         var best = Best()
         var hash = NameHash(seed: lists.seed)
         var end = query.end
@@ -145,7 +167,7 @@ public final class PolicySnapshot: Sendable {
             }
         }
         if let user = best.user { return user }
-        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown) {
+        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown, groups) {
             return verdict
         }
         return best.listed ?? best.bypass ?? .forward

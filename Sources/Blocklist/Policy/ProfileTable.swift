@@ -3,7 +3,7 @@ import Wire
 
 /// A plan of profiles ready for lookups, in blocks of memory of its own. Immutable; any thread.
 @safe
-final class Profiles: Sendable {
+final class ProfileTable: Sendable {
     let plan: ProfilePlan
     let inputs: GroupInputs
     let view: View
@@ -32,7 +32,7 @@ final class Profiles: Sendable {
                 of: owner, as: ProfilePlan.Owned.self)
         }
         unsafe self.memory = unsafe memory
-        let prefixes = unsafe Profiles.prefixes(plan)
+        let prefixes = unsafe ProfileTable.prefixes(plan)
         unsafe self.prefixes = unsafe prefixes
         view = unsafe View(
             memory, profiles: plan.profiles.count, owners: plan.owners.count, pausedOwners: plan.pausedOwners.count,
@@ -75,6 +75,10 @@ final class Profiles: Sendable {
             self.pausedOwners = pausedOwners
             self.prefixes = prefixes
         }
+
+        /// Whether anybody can have another profile than the standard one.
+        @inline(__always)
+        var isNeeded: Bool { prefixes != nil || owners + pausedOwners > 0 }
 
         /// Whether profiles depend on programs and users.
         var needsOwner: Bool { owners + pausedOwners > 0 }
