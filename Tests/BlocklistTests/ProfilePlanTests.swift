@@ -154,6 +154,6 @@ struct ProfilePlanTests {
     @Test func equalCombinationsShareAProfile() throws {
         let clients = try (1...200).map { (try ProfilePlanTests.client("192.0.2.\($0)"), $0 % 2 == 0 ? [1] : [1, 3]) }
         let plan = ProfilePlan.make(ProfilePlanTests.inputs(clients), [:], now: ProfilePlanTests.noon).plan
-        #expect(plan.profiles.count == 3, "default, paused, kids")
+        #expect(plan.profiles.count == 2, "default, kids")
     }
 }

@@ -1,10 +1,13 @@
 import GRDB
 
-/// The user's rules, ready for lookups: names in a small index of the same make as the lists', and regular expressions.
+/// The user's rules, ready for lookups: names in a small index of the same make as the lists', in which each rule is a class
+/// of its own, and regular expressions.
 /// Immutable; made anew for every change of a rule, which takes milliseconds.
 final class Overlay: Sendable {
     /// The database's count of rule changes when this was made.
     let version: UInt64
+    /// The sets of groups that rules on names belong to: a rule's slot in the bitmaps of profiles is its set's place here.
+    let scopes: [GroupSet]
     let image: IndexImage
     let patterns: PatternSet
     /// The rules for programs and users: on names, and expressions.
@@ -36,11 +39,8 @@ final class Overlay: Sendable {
     {
         self.flows = FlowRuleSet(flows)
         self.version = version
-        let highest = rules.map { Int($0.id) }.max() ?? 0
-        let classes = (0..<4).map {
-            IndexBuilder.SourceClass(list: 0, kind: EntryKind(rawValue: $0), title: "", lines: highest)
-        }
-        var builder = try IndexBuilder(.init(seed: seed), classes, expected: rules.count)
+        var builder = try IndexBuilder(.init(seed: seed), expected: rules.count)
+        var scopes: [GroupSet] = []
         var patterns = PatternSet.Builder()
         var ownerPatterns = PatternSet.Builder()
         ownerNames = FlowRuleSet(rules.compactMap(FlowRule.init(onName:)))
@@ -64,11 +64,16 @@ final class Overlay: Sendable {
             let kind: EntryKind =
                 (rule.action == .allow ? EntryKind.allow : []).union(rule.match == .exact ? .exact : [])
             guard let name = try? DomainName(rule.name).text else { continue }
+            let slot = scopes.firstIndex(of: rule.groups) ?? scopes.count
+            if slot == scopes.count { scopes.append(rule.groups) }
+            let number = try builder.add(
+                .init(list: rule.id, kind: kind, title: "", lines: 0, slot: UInt16(clamping: slot)))
             var text = name
             try text.withUTF8 { bytes in
-                try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: Int(kind.rawValue), line: Int(rule.id))
+                try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: number, line: Int(rule.id))
             }
         }
+        self.scopes = scopes
         image = try IndexImage(bytes: builder.build(into: IndexSink()))
         self.patterns = patterns.finish()
         self.ownerPatterns = ownerPatterns.finish()

@@ -24,8 +24,8 @@ struct ProfilePlan: Equatable, Sendable {
 
     /// The profile of those who are in no group but `default`.
     static let standard: UInt16 = 0
-    /// That of those who are paused themselves.
-    static let paused: UInt16 = 1
+    /// That of those who are paused.
+    static let paused = UInt16.max
 
     private(set) var profiles: [Profile] = []
     /// In the order in which they are asked.
@@ -50,7 +50,7 @@ struct ProfilePlan: Equatable, Sendable {
             if state == .on { force.on.insert(GroupSet(group.id)) }
             if state == .paused { force.paused.insert(GroupSet(group.id)) }
         }
-        plan.profiles = [force.profile(of: .standard), Profile(groups: [], isPaused: true)]
+        plan.profiles = [force.profile(of: .standard)]
         plan.addOwners(inputs, pauses, force)
         plan.addClients(inputs, pauses, neighbours, force)
         return (plan, until)

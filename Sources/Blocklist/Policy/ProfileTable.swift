@@ -44,6 +44,31 @@ final class ProfileTable: Sendable {
         unsafe prefixes?.deallocate()
     }
 
+    /// What is in force in each profile.
+    ///
+    /// - Parameters:
+    ///   - lists: the slots of lists in the index, by their ids.
+    ///   - scopes: the sets of groups of the rules, by their slots.
+    func profiles(lists: [Int32: UInt16], scopes: [GroupSet]) -> Profiles {
+        let standard = plan.profiles[0].groups
+        if plan.profiles.count == 1, standard == .standard, inputs.lists.isEmpty,
+            scopes.allSatisfy({ !$0.isDisjoint(with: standard) })
+        {
+            return .everything
+        }
+        return Profiles(
+            plan.profiles.map { profile in
+                let listed = lists.filter { id, _ in
+                    !(inputs.lists[id] ?? .standard).isDisjoint(with: profile.groups)
+                }
+                return Profiles.Profile(
+                    lists: Set(listed.values),
+                    rules: Set(
+                        scopes.indices.filter { !scopes[$0].isDisjoint(with: profile.groups) }.map(
+                            UInt16.init(clamping:))))
+            })
+    }
+
     /// A table of the clients' addresses; nil without any.
     private static func prefixes(_ plan: ProfilePlan) -> UnsafeMutableRawPointer? {
         guard !plan.clients.isEmpty else { return nil }
@@ -89,6 +114,7 @@ final class ProfileTable: Sendable {
         /// One whose number is of another plan has the standard profile.
         @inline(__always)
         subscript(_ profile: UInt16) -> ProfilePlan.Profile {
+            if profile == ProfilePlan.paused { return ProfilePlan.Profile(groups: [], isPaused: true) }
             let place = Int(profile) < count ? Int(profile) : 0
             return unsafe (memory + place * MemoryLayout<ProfilePlan.Profile>.stride).load(
                 as: ProfilePlan.Profile.self)
