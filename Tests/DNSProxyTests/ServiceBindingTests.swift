@@ -91,4 +91,33 @@ import Wire
         let plain = TestPolicy.make(deny: ["ads.example"])
         #expect(try admit(plain, target: ads).count == 2 + ads.count + whole, "the switch is off")
     }
+
+    /// How many records are left of an HTTPS record and its signature.
+    private func kept(_ policy: PolicySnapshot?) throws -> Int {
+        let name = try #require(Name("ads.example."))
+        let data = [0, 1, 0] + ServiceBindingTests.data.dropFirst(3)
+        var reply: [UInt8] = [0xab, 0xcd, 0x81, 0xa0, 0, 1, 0, 2, 0, 0, 0, 0]
+        name.bytes.withUnsafeBytes { reply += Array($0) }
+        reply += [0, 65, 0, 1]
+        reply += [0xc0, 12, 0, 65, 0, 1, 0, 0, 1, 0x2c, 0, UInt8(data.count)] + data
+        // RFC 4034 section 3.1: covers HTTPS, algorithm 13, 2 labels, TTL, expiration, inception, key tag, signer, signature.
+        let signature: [UInt8] =
+            [0, 65, 13, 2, 0, 0, 1, 0x2c, 0x70, 0, 0, 0, 0x60, 0, 0, 0, 0x12, 0x34]
+            + [7, 0x65, 0x78, 0x61, 0x6d, 0x70, 0x6c, 0x65, 0] + [UInt8](repeating: 0x5a, count: 64)
+        reply += [0xc0, 12, 0, 46, 0, 1, 0, 0, 1, 0x2c, 0, UInt8(signature.count)] + signature
+        var admission = Admission()
+        var output = [UInt8](repeating: 0, count: 65535)
+        var span = output.mutableSpan
+        var out = span.mutableBytes
+        let admitted = admission.admit(
+            reply.span.bytes, name: name, qtype: 65, qclass: 1, hiding: policy, into: &out)
+        guard let facts = admitted else { throw Bench.NoAnswer() }
+        let byteCount = facts.byteCount
+        return try #require(MessageText(Array(output[..<byteCount]), milliseconds: 0)).answer.count
+    }
+
+    @Test func theSignatureOfAStrippedRecordIsLeftOut() throws {
+        #expect(try kept(TestPolicy.make(deny: ["ads.example"], isBypassOn: true)) == 1)
+        #expect(try kept(TestPolicy.make(deny: ["ads.example"])) == 2, "the record is as it was signed")
+    }
 }
