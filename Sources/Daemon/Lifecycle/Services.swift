@@ -7,9 +7,13 @@ import Synchronization
 
 /// What goes on beside the packets: each follows one thing until its task is cancelled.
 extension Session {
+    /// The niceness of work that can be a little late.
+    private static let courtesy: Int32 = 5
+
     /// Fetches lists on the web when they are due. What is fetched comes into force as any change of the lists does.
     func followSubscriptions() async throws {
         try await OwnThread.repeating("webtun-fetch") { [self] pace in
+            CurrentThread.giveWay(niceness: Session.courtesy)
             while pace.wait(milliseconds: 10_000) {
                 do {
                     let store = try BlocklistStore(state: options.state)
@@ -102,6 +106,7 @@ extension Session {
     /// Follows the kernel's table of flows.
     func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
+            CurrentThread.giveWay(niceness: Session.courtesy)
             var sweeper = FlowSweeper(map)
             while pace.wait(milliseconds: 1000) { engine.loop.hear(sweeper.sweep(Clock.monotonic())) }
         }
