@@ -19,7 +19,13 @@ public struct EntryKind: OptionSet, Sendable, Hashable {
     /// An address or prefix, not a name.
     public static let address = EntryKind(rawValue: 16)
 
-    /// Kinds there can be.
+    /// Has options (`EntryOptions`).
+    public static let options = EntryKind(rawValue: 32)
+
+    /// A pattern, not a name.
+    public static let pattern = EntryKind(rawValue: 64)
+
+    /// Kinds there can be, options and patterns aside.
     static let count: UInt8 = 32
 
     /// Among entries of one name the lowest wins: important ones first, allow before deny, suffix (which says more)

@@ -163,6 +163,8 @@ struct EntryScan {
             let code = unsafe sqlite3_step(statement)
             if code == SQLITE_DONE { return }
             try check(code, SQLITE_ROW)
+            let raw = UInt8(truncatingIfNeeded: unsafe sqlite3_column_int(statement, 1))
+            if raw >= EntryKind.count { continue }
             let text = unsafe sqlite3_column_text(statement, 2)
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
             try unsafe body(
