@@ -62,6 +62,8 @@ struct EntryOptions: Equatable, Sendable {
     var isRewrite = false
 
     static let nxdomain = "answer=nxdomain"
+    /// Seconds, of records that say none.
+    static let defaultTTL: UInt32 = 300
     /// Names that `denyallow` may have.
     static let mostNames = 32
 
