@@ -29,7 +29,7 @@ struct FormatTests {
                             + (kind.contains(.below) ? "<" : "") + (kind.contains(.important) ? "!" : "")
                             + (kind.contains(.pattern) ? "~" : "")
                         let options: String? = row["options"]
-                        #expect(kind.contains(.options) == (options != nil))
+                        #expect(kind.contains(.hasOptions) == (options != nil))
                         return "\(EntryID(raw: row["id"]).line) \(marks)\(row["name"] as String)"
                             + (options.map { " [\($0)]" } ?? "")
                     }

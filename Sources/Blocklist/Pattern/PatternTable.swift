@@ -165,4 +165,86 @@ enum PatternTable {
             return state == Pattern.accept
         }
     }
+
+    /// What is wrong with a table that stands in `room` bytes; nil when no lookup can lead out of them. Cold path.
+    ///
+    /// - Parameter tags: one more than the highest that there may be.
+    @unsafe
+    static func problem(_ base: UnsafeRawPointer, room: Int, tags: Int) -> String? {
+        func field(_ field: Field) -> Int { unsafe Int(clamping: base.load(fromByteOffset: field.rawValue * 8, as: UInt64.self)) }
+        func fits(_ at: Int, _ count: Int, _ bytes: Int) -> Bool {
+            at >= headerSize && at <= size && count >= 0 && count <= size && count * bytes <= size - at
+        }
+        let size = field(.size)
+        let count = field(.count)
+        guard size <= room, fits(headerSize, count, entrySize) else { return "the patterns are not within the file" }
+        guard fits(field(.unfilteredAt), field(.unfilteredCount), 4) else { return "patterns are not within the file" }
+        for index in 0..<field(.unfilteredCount) {
+            let number = unsafe base.loadUnaligned(fromByteOffset: field(.unfilteredAt) + index * 4, as: UInt32.self)
+            guard number < count else { return "a pattern is not there" }
+        }
+        for number in 0..<count {
+            let entry = unsafe base + headerSize + number * entrySize
+            let place = unsafe Int(clamping: entry.load(as: UInt64.self))
+            let width = unsafe Int(entry.load(fromByteOffset: 10, as: UInt16.self))
+            guard unsafe Int(entry.load(fromByteOffset: 12, as: UInt32.self)) < tags else { return "pattern \(number) is of no class" }
+            guard width >= 2, fits(place, 256, 1), place % 2 == 0 else { return "pattern \(number) is not within the file" }
+            for byte in 0..<256 where unsafe base.load(fromByteOffset: place + byte, as: UInt8.self) >= width - 1 {
+                return "pattern \(number) has a class that is not there"
+            }
+            guard unsafe statesFit(base, entry, place + 256, width, size) else { return "pattern \(number) has a state that is not there" }
+        }
+        return unsafe filterProblem(base, field, fits)
+    }
+
+    /// Whether all states that lead on from the first one are in the file.
+    @unsafe
+    private static func statesFit(
+        _ base: UnsafeRawPointer, _ entry: UnsafeRawPointer, _ table: Int, _ width: Int, _ size: Int
+    ) -> Bool {
+        var highest = unsafe Int(entry.load(fromByteOffset: 8, as: UInt16.self))
+        if highest >= Int(Pattern.dead) { return true }
+        var state = 0
+        while state <= highest {
+            guard table + (state + 1) * width * 2 <= size else { return false }
+            for column in 0..<width {
+                let next = unsafe base.load(fromByteOffset: table + (state * width + column) * 2, as: UInt16.self)
+                if next < Pattern.dead { highest = max(highest, Int(next)) }
+            }
+            state += 1
+        }
+        return true
+    }
+
+    @unsafe
+    private static func filterProblem(
+        _ base: UnsafeRawPointer, _ field: (Field) -> Int, _ fits: (Int, Int, Int) -> Bool
+    ) -> String? {
+        guard field(.bitmapBits) > 0 else { return nil }
+        let wrong = "the patterns' filter is not within the file"
+        guard 9...24 ~= field(.bitmapBits), 3...24 ~= field(.slotBits),
+            fits(field(.bitmapAt), 1 << (field(.bitmapBits) - 3), 1),
+            fits(field(.slotsAt), 1 << field(.slotBits), slotSize), field(.slotsAt) % 4 == 0,
+            fits(field(.itemsAt), field(.itemCount), itemSize), field(.itemsAt) % 4 == 0,
+            fits(field(.literalsAt), field(.literalsSize), 1)
+        else { return wrong }
+        var isFree = false
+        for slot in 0..<1 << field(.slotBits) {
+            let record = unsafe base + field(.slotsAt) + slot * slotSize
+            let first = unsafe Int(record.load(fromByteOffset: 4, as: UInt32.self))
+            let items = unsafe Int(record.load(fromByteOffset: 8, as: UInt32.self))
+            if items == 0 { isFree = true }
+            guard first + items <= field(.itemCount) else { return wrong }
+        }
+        guard isFree else { return wrong }
+        for item in 0..<field(.itemCount) {
+            let record = unsafe base + field(.itemsAt) + item * itemSize
+            let literal = unsafe Int(record.load(fromByteOffset: 4, as: UInt32.self))
+            let size = unsafe Int(record.load(fromByteOffset: 8, as: UInt16.self))
+            guard unsafe Int(record.load(as: UInt32.self)) < field(.count), literal + size <= field(.literalsSize) else {
+                return wrong
+            }
+        }
+        return nil
+    }
 }

@@ -108,7 +108,7 @@ struct EntryWriter: LineSink, ~Copyable {
         kinds |= 1 << Int(kind.rawValue & (EntryKind.count - 1))
         if kind.contains(.pattern) { kinds |= EntryWriter.withPatterns }
         if options != nil {
-            kind.insert(.options)
+            kind.insert(.hasOptions)
             kinds |= EntryWriter.withOptions
         }
         unsafe sqlite3_bind_int(statement, 2, CInt(kind.rawValue))
