@@ -11,7 +11,7 @@ extension IndexBuilder {
     /// - Throws: `BlocklistError.badEntry` for one that no import stores.
     mutating func addPattern(_ text: UnsafeRawBufferPointer, class index: Int, line: Int) throws(BlocklistError) {
         do {
-            let pattern = try Pattern(String(decoding: text, as: UTF8.self), stateLimit: PatternBudget.states)
+            let pattern = try Pattern(unsafe String(decoding: text, as: UTF8.self), stateLimit: PatternBudget.states)
             patterns.append(ListedPattern(pattern: pattern, of: index))
         } catch {
             throw .badEntry(classes[index].list, Int32(clamping: line), "\(error)")

@@ -57,6 +57,9 @@ public struct Verdict: Sendable, Equatable {
         self.answer = answer
     }
 
+    /// Whether the verdict says how a name is answered, not that it is forbidden: a CNAME may lead to such a name.
+    @inlinable public var givesAnswer: Bool { answer == .records || answer == .truncate }
+
     /// Nothing matched.
     public static var forward: Verdict {
         @inlinable get { Verdict(action: .forward, match: .none, list: -1, rule: -1, labels: 0) }
