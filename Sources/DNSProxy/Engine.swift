@@ -107,7 +107,8 @@ public struct Engine: ~Copyable {
         let isPaused = now < pausedUntil || policy.isPaused(asker.profile)
         let verdict: Verdict =
             isPaused ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
-        if verdict.action == .block {
+        // A list that sends its clients to TCP has nothing against a query that came this way.
+        if verdict.action == .block, !isStream || verdict.answer != .truncate {
             return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
         key = QuestionKey(name, query, seed: seed)
@@ -171,8 +172,18 @@ public struct Engine: ~Copyable {
     private mutating func block(
         _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
     ) -> Answer {
+        if verdict.answer == .drop {
+            var answer = Answer(0, reason, .refused, verdict)
+            answer.isSilent = true
+            return answer
+        }
         let rcode = blocked.rcode(verdict.answer)
         var at = Reply.composeHead(&out, query, question, rcode)
+        if verdict.answer == .truncate {
+            out.put16(2, out.get16(2) | Flags.tc)
+            if query.hasEDNS { at = Reply.composeOPT(&out, at: at, query, rcode, nil, RawSpan()) }
+            return Answer(at, reason, rcode, verdict)
+        }
         at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
         if query.hasEDNS {
             let place = lists.place(of: verdict.list, in: policy)
