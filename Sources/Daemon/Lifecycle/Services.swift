@@ -7,7 +7,7 @@ import Synchronization
 
 /// What goes on beside the packets: each follows one thing until its task is cancelled.
 extension Session {
-    /// Brings changed lists and rules into force within a second.
+    /// Brings changed lists and rules into force as soon as they are committed.
     func followPolicy(_ engine: RunningEngine) async throws {
         guard let policy = state.withLock({ $0.policy }) else { return }
         try await OwnThread.repeating("webtun-policy") { [self] pace in
@@ -23,7 +23,7 @@ extension Session {
                 } catch {
                     report(.lists, "the lists in force stay, changes cannot be read: \(error)")
                 }
-            } while pace.wait(milliseconds: 250)
+            } while pace.wait(milliseconds: follower?.pause ?? 250, hearing: follower?.number)
         }
     }
 
