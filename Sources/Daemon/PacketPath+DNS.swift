@@ -76,7 +76,7 @@ extension PacketPath {
     private mutating func ask(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
         let query = engine.query
         let slot = exchange.ask(
-            engine.name, qtype: query.qtype, qclass: query.qclass, dnssecOK: query.dnssecOK,
+            engine.asked, qtype: query.qtype, qclass: query.qclass, dnssecOK: query.dnssecOK,
             checkingDisabled: query.checkingDisabled, now: origin.arrived, poller: poller)
         if slot >= 0, engine.park(slot, message, origin) {
             counters.forwarded &+= 1

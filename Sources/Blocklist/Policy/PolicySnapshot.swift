@@ -15,6 +15,8 @@ public final class PolicySnapshot: Sendable {
     private let ownerPatterns: PatternSet.View
     private let bypassNames: IndexView
     private let titles: [Int32: String]
+    /// Local records, forward zones and safe search.
+    public let local: LocalData
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
     ///
@@ -48,6 +50,7 @@ public final class PolicySnapshot: Sendable {
         ownerPatterns = overlay.ownerPatterns.view
         bypassNames = overlay.bypass.image.view
         titles = index.titles
+        local = overlay.local
     }
 
     /// Listed names in force: those of the lists, each counted once.
