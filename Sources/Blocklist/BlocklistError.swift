@@ -31,6 +31,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case listExists(String)
     case noSuchRule(String)
     case noSuchFlowRule(String)
+    case noSuchRecord(String)
+    case noSuchForward(String)
     /// An argument that makes no sense: the reason.
     case badArgument(String)
 
@@ -55,6 +57,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
             "there is already a list called '\(name)'; give another --name, or use 'list update'"
         case .noSuchRule(let text): "no such rule: \(text); 'webtun rule ls' shows them"
         case .noSuchFlowRule(let text): "no such flow rule: \(text); 'webtun flow ls' shows them"
+        case .noSuchRecord(let text): "no such record: \(text); 'webtun record ls' shows them"
+        case .noSuchForward(let text): "\(text) is not forwarded; 'webtun forward ls' shows what is"
         case .badArgument(let reason): reason
         }
     }

@@ -177,6 +177,7 @@ enum Schema {
                     """)
         }
         registerOptions(&migrator)
+        registerLocal(&migrator)
         return migrator
     }
 }
