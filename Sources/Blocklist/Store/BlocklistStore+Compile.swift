@@ -53,10 +53,13 @@ extension BlocklistStore {
         return true
     }
 
-    private static func build(
-        _ db: Database, _ counters: Counters, to path: String, _ progress: ProgressHandler
+    /// - Parameter excluding: a list that is left out.
+    static func build(
+        _ db: Database, _ counters: Counters, to path: String, excluding: Int32? = nil, _ progress: ProgressHandler
     ) throws {
-        let rows = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 AND id IS NOT ? ORDER BY id",
+            arguments: [excluding])
         let lists = rows.map(BlockList.init)
         // A run of sources for each kind that a list has: formats with exceptions have several in one list.
         var classes: [IndexBuilder.SourceClass] = []

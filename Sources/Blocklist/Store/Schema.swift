@@ -176,6 +176,7 @@ enum Schema {
                     ALTER TABLE list ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
                     """)
         }
+        registerRuleChanges(&migrator)
         return migrator
     }
 }
