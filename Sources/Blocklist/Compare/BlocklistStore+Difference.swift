@@ -32,7 +32,7 @@ extension BlocklistStore {
             let total = Int64(first.entries + second.entries)
             let sorted = Mutex<Int64>(0)
             let handler = SendableHandler(progress)
-            let tick: @Sendable () -> Void = {
+            SortedEntries.prepare(db) {
                 let done = sorted.withLock { count in
                     count += 1
                     return count
@@ -41,9 +41,9 @@ extension BlocklistStore {
                     handler.call(WorkProgress(phase: .comparing, done: done, total: total))
                 }
             }
-            var left = try SortedEntries(db, list: first.id, ticked: tick)
+            var left = try SortedEntries(db, list: first.id)
             try left.next()
-            var right = try SortedEntries(db, list: second.id, ticked: tick)
+            var right = try SortedEntries(db, list: second.id)
             try right.next()
             var difference = ListDifference()
             while !left.isAtEnd || !right.isAtEnd {

@@ -14,13 +14,17 @@ struct SortedEntries: ~Copyable {
     private(set) var options: [UInt8] = []
     private(set) var isAtEnd = false
 
-    /// - Parameter ticked: called with each row that goes into the sorting.
-    init(_ db: Database, list: Int32, ticked: @escaping @Sendable () -> Void) throws {
+    /// Calls `ticked` with each row that goes into the sorting of lists from now on.
+    static func prepare(_ db: Database, ticked: @escaping @Sendable () -> Void) {
         db.add(
             function: DatabaseFunction("webtun_tick", argumentCount: 0) { _ in
                 ticked()
                 return true
             })
+    }
+
+    /// After `prepare`.
+    init(_ db: Database, list: Int32) throws {
         let options = try db.columns(in: "entry").contains { $0.name == "options" } ? "coalesce(options, '')" : "''"
         let sql = """
             SELECT name, kind & 255, \(options) FROM entry WHERE id BETWEEN ? AND ? AND webtun_tick() ORDER BY 1, 2, 3

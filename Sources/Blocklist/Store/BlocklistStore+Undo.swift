@@ -145,7 +145,7 @@ extension BlocklistStore {
         if let new = item.new {
             guard let current else { return "it is gone" }
             let same = new.values.allSatisfy { name, value in
-                guard let now: DatabaseValue = current[name] else { return true }
+                guard name != "added", let now: DatabaseValue = current[name] else { return true }
                 return now == value.databaseValue
             }
             guard same else { return "it was changed since" }
