@@ -26,7 +26,7 @@ public struct Webtun: AsyncParsableCommand {
                 name: "List and rule",
                 subcommands: [
                     ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
-                    Why.self, Search.self,
+                    Why.self, Search.self, ExportCommand.self, ImportCommand.self,
                 ]),
             CommandGroup(
                 name: "Log",

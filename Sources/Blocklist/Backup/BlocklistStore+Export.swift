@@ -67,7 +67,7 @@ extension BlocklistStore {
                 Array("\(ExportFormat.mark)\(ExportFormat.version),\"schema\":\(BlocklistStore.array(steps)),".utf8)
                     + "\"rows\":\(total)}".utf8)
             var done = 0
-            for (table, count) in zip(tables, counts) where count > 0 {
+            for (table, count) in zip(tables, counts) {
                 try writer.write(
                     Array("{\"table\":\(BlocklistStore.string(table.name)),\"rows\":\(count),".utf8)
                         + "\"columns\":\(BlocklistStore.array(table.columns))}".utf8)
@@ -77,7 +77,7 @@ extension BlocklistStore {
                         progress(WorkProgress(phase: .copying, done: Int64(done), total: Int64(total)))
                     }
                 }
-                report.rows.append((table.name, count))
+                if count > 0 { report.rows.append((table.name, count)) }
             }
             report.sha256 = try writer.digestText()
             try writer.write(Array("{\"end\":true,\"rows\":\(total),\"sha256\":\"\(report.sha256)\"}".utf8))

@@ -21,6 +21,9 @@ struct ExportTable {
     /// Tables of one set of data: an import that adds leaves them alone when there are rows already.
     static let whole: Set<String> = ["resolver", "state"]
 
+    /// Which rows of a table are the user's own, in SQL, when some are there from the start.
+    static let own: [String: String] = [:]
+
     var name: String
     var columns: [String]
     /// The column that is the row's number; nil: none.
