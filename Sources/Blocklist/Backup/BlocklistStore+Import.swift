@@ -49,10 +49,11 @@ extension BlocklistStore {
             var report = RestoreReport(path: path)
             if mode == .intoEmpty, let what = try BlocklistStore.whatIsThere(db) {
                 throw BlocklistError.badArgument(
-                    "there are \(what) here already: --merge adds what is missing, --replace puts the file in their place")
+                    "there are \(what) here already: --merge adds what is missing, --replace puts the file in their place"
+                )
             }
             try db.inSavepoint {
-                if mode == .replace {
+                if mode != .merge {
                     try db.execute(sql: "PRAGMA defer_foreign_keys = ON; DELETE FROM rule_change")
                     try BlocklistStore.take(db, reader, RestoreReplacing(db), &report, progress)
                 } else {
@@ -193,7 +194,9 @@ final class ExportReader {
         guard end.sha256 == lines.digestText else {
             throw .listRefused(path, "the checksum (SHA-256) does not fit: the file was changed or damaged")
         }
-        guard end.rows == rows, end.rows == header.rows else { throw lines.refused("\(end.rows) rows, but there are \(rows)") }
+        guard end.rows == rows, end.rows == header.rows else {
+            throw lines.refused("\(end.rows) rows, but there are \(rows)")
+        }
         if try lines.next() { throw lines.refused("more behind the end") }
         return nil
     }
@@ -217,7 +220,9 @@ final class ExportReader {
             case .text(let bytes) = values[name], case .integer(let raw) = values[kind]
         else { throw lines.refused("an entry without name or kind") }
         let isName = raw & (Int64(EntryKind.address.rawValue) | 64) == 0
-        guard !isName || !bytes.isEmpty && bytes.count <= NameBytes.longest && bytes.allSatisfy({ NameBytes.symbol($0) != 0 })
+        guard
+            !isName
+                || !bytes.isEmpty && bytes.count <= NameBytes.longest && bytes.allSatisfy({ NameBytes.symbol($0) != 0 })
         else { throw lines.refused("'\(String(decoding: bytes, as: UTF8.self))' is no name") }
     }
 

@@ -36,7 +36,10 @@ struct ExportTable {
     /// All tables, those that are referred to before those that refer to them.
     static func all(_ db: Database) throws -> [ExportTable] {
         let names = try String.fetchAll(
-            db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid")
+            db,
+            sql:
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY rowid"
+        )
         var waiting = try names.filter { !left.contains($0) }.map { try ExportTable(db, $0) }
         var ordered: [ExportTable] = []
         while !waiting.isEmpty {

@@ -106,7 +106,9 @@ final class PackedReader {
     func next() throws(BlocklistError) -> Bool {
         if number > 0 {
             // The line that was at hand is one before this one now.
-            unsafe buffer.withUnsafeBytes { unsafe digest.update(UnsafeRawBufferPointer(rebasing: $0[line.startIndex..<start])) }
+            unsafe buffer.withUnsafeBytes {
+                unsafe digest.update(UnsafeRawBufferPointer(rebasing: $0[line.startIndex..<start]))
+            }
         }
         var searched = start
         while true {
@@ -124,7 +126,9 @@ final class PackedReader {
                 start = 0
             }
             if end == buffer.count {
-                guard buffer.count < PackedReader.longest else { throw refused("longer than \(PackedReader.longest) bytes") }
+                guard buffer.count < PackedReader.longest else {
+                    throw refused("longer than \(PackedReader.longest) bytes")
+                }
                 buffer += [UInt8](repeating: 0, count: buffer.count)
             }
             let got = unsafe buffer.withUnsafeMutableBytes { room in
@@ -134,9 +138,11 @@ final class PackedReader {
             let message = unsafe gzerror(file, &code).map { unsafe String(cString: $0) } ?? ""
             switch code {
             case Z_OK, Z_STREAM_END: break
-            case Z_BUF_ERROR: throw .listRefused(path, "the file is cut off after \(offset) bytes, in line \(number + 1)")
+            case Z_BUF_ERROR:
+                throw .listRefused(path, "the file is cut off after \(offset) bytes, in line \(number + 1)")
             case Z_ERRNO: throw .system("read \(path)", "\(Errno.current())")
-            default: throw .listRefused(path, "the file is damaged before byte \(offset), in line \(number + 1): \(message)")
+            default:
+                throw .listRefused(path, "the file is damaged before byte \(offset), in line \(number + 1): \(message)")
             }
             guard got >= 0 else { throw .system("read \(path)", message) }
             if got == 0 {

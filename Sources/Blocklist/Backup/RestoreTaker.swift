@@ -100,7 +100,9 @@ final class RestoreMerging: RestoreTaker {
             }
             values[owner] = .integer(EntryID(list: list, line: id.line, name: id.name).raw)
         } else if let owner, let target = ExportTable.owned[table.name]?.table {
-            guard case .integer(let number) = values[owner], added[target]?.contains(number) ?? false else { return false }
+            guard case .integer(let number) = values[owner], added[target]?.contains(number) ?? false else {
+                return false
+            }
         }
         for (column, target) in references {
             guard case .integer(let number) = values[column] else { continue }

@@ -24,7 +24,7 @@ enum RowText {
 
     static func append(_ text: UnsafeBufferPointer<UInt8>, to line: inout [UInt8]) {
         line.append(UInt8(ascii: "\""))
-        for unsafe byte in unsafe text {
+        for unsafebyte in unsafe text {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 line.append(UInt8(ascii: "\\"))
@@ -40,7 +40,7 @@ enum RowText {
 
     static func append(blob: UnsafeBufferPointer<UInt8>, to line: inout [UInt8]) {
         line += "{\"hex\":\"".utf8
-        for unsafe byte in unsafe blob { hex(byte, &line) }
+        for unsafebyte in unsafe blob { hex(byte, &line) }
         line += "\"}".utf8
     }
 

@@ -70,7 +70,7 @@ extension BlocklistStore {
         wire.removeAll(keepingCapacity: true)
         wire.append(0)
         var length = 0
-        for unsafe byte in unsafe name {
+        for unsafebyte in unsafe name {
             if byte == NameBytes.dot {
                 wire[length] = UInt8(wire.count - length - 1)
                 length = wire.count

@@ -56,7 +56,8 @@ public struct GravityFile {
             let title = comment.map { $0.trimmed }.flatMap { $0.isEmpty ? nil : $0 }
             settings.add(
                 .init(
-                    name: title ?? GravityFile.title(address), source: address, allow: type == 1, enabled: row["enabled"]),
+                    name: title ?? GravityFile.title(address), source: address, allow: type == 1,
+                    enabled: row["enabled"]),
                 place: place)
         }
     }
@@ -77,7 +78,9 @@ public struct GravityFile {
         for (table, type) in [
             ("whitelist", 0), ("blacklist", 1), ("regex_whitelist", 2), ("regex_blacklist", 3), ("regex", 3),
         ] where tables.contains(table) {
-            for row in try Row.fetchAll(db, sql: "SELECT * FROM \(table) ORDER BY id") { try take(row, Int64(type), table) }
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM \(table) ORDER BY id") {
+                try take(row, Int64(type), table)
+            }
         }
     }
 

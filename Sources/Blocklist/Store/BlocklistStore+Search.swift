@@ -56,7 +56,9 @@ extension BlocklistStore {
             if !rules.isEmpty { result.counts.append(.init(list: nil, enabled: true, found: rules.count)) }
             let count = try db.cachedStatement(
                 sql: "SELECT count(*) FROM entry WHERE id BETWEEN ? AND ? AND instr(name, ?) > 0")
-            for list in try Row.fetchAll(db, sql: "SELECT * FROM list WHERE entries > 0 ORDER BY id").map(BlockList.init) {
+            for list in try Row.fetchAll(db, sql: "SELECT * FROM list WHERE entries > 0 ORDER BY id").map(
+                BlockList.init)
+            {
                 let range = EntryID.range(of: Int64(list.id))
                 let found =
                     try Int.fetchOne(count, arguments: [range.lowerBound, range.upperBound, needle]) ?? 0

@@ -10,17 +10,21 @@ enum AdGuardFile {
             throw CommandFailure("\(path) cannot be read")
         }
         guard data.count <= 32 << 20 else { throw CommandFailure("\(path): longer than 32 MiB") }
-        guard let text = String(validating: data, as: UTF8.self) else { throw CommandFailure("\(path): not valid UTF-8") }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw CommandFailure("\(path): not valid UTF-8")
+        }
         let root: Node?
         do {
             root = try Yams.compose(yaml: text)
         } catch let error as YamlError {
             throw CommandFailure("\(path): \(problem(error))")
         }
-        guard let mapping = root?.mapping, ["filters", "user_rules", "dns"].contains(where: { mapping[.init($0)] != nil })
+        guard let mapping = root?.mapping,
+            ["filters", "user_rules", "dns"].contains(where: { mapping[.init($0)] != nil })
         else {
             throw CommandFailure(
-                "\(path): no export of webtun, no gravity.db, and no AdGuardHome.yaml: it has neither filters nor user_rules")
+                "\(path): no export of webtun, no gravity.db, and no AdGuardHome.yaml: it has neither filters nor user_rules"
+            )
         }
         var reader = AdGuardReader(path: path, root: mapping)
         try reader.read()
@@ -97,7 +101,9 @@ private struct AdGuardReader {
     private mutating func readServices(_ mapping: Node.Mapping) throws {
         guard let node = mapping[.init("blocked_services")] else { return }
         let services = node.mapping.map { try? sequence($0, "ids") } ?? node.sequence.map { Array($0) } ?? []
-        for service in services ?? [] { leave(service, service.string ?? "", "a blocked service: add a list of its names") }
+        for service in services ?? [] {
+            leave(service, service.string ?? "", "a blocked service: add a list of its names")
+        }
     }
 
     private mutating func readSafeSearch(_ mapping: Node.Mapping) throws {

@@ -101,7 +101,8 @@ struct ImportCommand: ParsableCommand {
                 "\(dryRun ? "would take in" : "took in") \(file.printable) of \(settings.origin): "
                     + "\(report.listsAdded.count) lists, \(Quantity.count(report.rulesAdded)) rules"
                     + (report.listsKept.count + report.rulesKept > 0
-                        ? "; already there: \(report.listsKept.count) lists, \(Quantity.count(report.rulesKept)) rules" : "")
+                        ? "; already there: \(report.listsKept.count) lists, \(Quantity.count(report.rulesKept)) rules"
+                        : "")
                     + (settings.left.isEmpty ? "" : "; not taken: \(settings.left.count)"))
             if !report.listsAdded.isEmpty, !update, !dryRun {
                 print("the lists are fetched by the running webtun, or now with: webtun list update")
@@ -113,7 +114,9 @@ struct ImportCommand: ParsableCommand {
             let fetcher = try ListWork.fetcher(settings.lists.map(\.source))
             for name in report.listsAdded {
                 do {
-                    let result = try ListWork.withProgress(name) { try store.update(name, fetcher: fetcher, progress: $0) }
+                    let result = try ListWork.withProgress(name) {
+                        try store.update(name, fetcher: fetcher, progress: $0)
+                    }
                     if case .updated(let report) = result, !output.json { print(ListWork.summary(report, "fetched")) }
                 } catch let error as BlocklistError {
                     guard case .listRefused = error else { throw error }

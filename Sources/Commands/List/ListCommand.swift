@@ -19,7 +19,8 @@ struct ListCommand: ParsableCommand {
               webtun list update
             """,
         subcommands: [
-            ListAdd.self, ListLs.self, ListShow.self, ListDiff.self, ListWhatif.self, ListUpdate.self, ListEnable.self, ListDisable.self,
+            ListAdd.self, ListLs.self, ListShow.self, ListDiff.self, ListWhatif.self, ListUpdate.self, ListEnable.self,
+            ListDisable.self,
             ListRemove.self,
         ])
 }

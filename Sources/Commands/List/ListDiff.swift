@@ -24,7 +24,9 @@ struct ListDiff: ParsableCommand {
         name: .customLong("limit"),
         help: ArgumentHelp("How many names of each part to show; 0: none.", valueName: "count"))
     var limit = 10
-    @Option(name: .customLong("only"), help: ArgumentHelp("Print the names of a part: first, second or both.", valueName: "part"))
+    @Option(
+        name: .customLong("only"),
+        help: ArgumentHelp("Print the names of a part: first, second or both.", valueName: "part"))
     var only: DiffPart?
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
@@ -92,7 +94,8 @@ struct ListDiff: ParsableCommand {
     }
 
     static func match(_ kind: EntryKind) -> String {
-        kind.contains(.address) ? "address" : kind.contains(.exact) ? "exact" : kind.contains(.below) ? "below" : "suffix"
+        kind.contains(.address)
+            ? "address" : kind.contains(.exact) ? "exact" : kind.contains(.below) ? "below" : "suffix"
     }
 }
 

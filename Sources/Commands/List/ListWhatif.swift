@@ -31,7 +31,9 @@ struct ListWhatif: ParsableCommand {
     var allow = false
     @Flag(name: .customLong("exact"), help: "Each line stands for its name alone.")
     var exact = false
-    @Option(name: .customLong("limit"), help: ArgumentHelp("How many names and programs to show; 0: all.", valueName: "count"))
+    @Option(
+        name: .customLong("limit"),
+        help: ArgumentHelp("How many names and programs to show; 0: all.", valueName: "count"))
     var limit = 20
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
@@ -88,7 +90,8 @@ struct ListWhatif: ParsableCommand {
                 + "of \(Quantity.count(effect.names.count)) \(effect.names.count == 1 ? "name" : "names")"
         ]
         if effect.already > 0 {
-            lines.append("  \(count(effect.already)) more \(allow ? "were not blocked anyway" : "were blocked already")")
+            lines.append(
+                "  \(count(effect.already)) more \(allow ? "were not blocked anyway" : "were blocked already")")
         }
         if effect.kept > 0 {
             lines.append(
@@ -103,7 +106,9 @@ struct ListWhatif: ParsableCommand {
                 table.append([Table.Cell(Quantity.count(entry.queries)), Table.Cell(entry.text)])
             }
             text += "\n" + table.rendered(width: Terminal.columns(), style: .output)
-            if counts.count > shown { text += "  and \(Quantity.count(counts.count - shown)) more; --limit shows them\n" }
+            if counts.count > shown {
+                text += "  and \(Quantity.count(counts.count - shown)) more; --limit shows them\n"
+            }
         }
         return text
     }
