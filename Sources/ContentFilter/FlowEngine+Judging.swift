@@ -125,7 +125,8 @@ extension FlowEngine {
         let key = table[slot].key
         return unsafe policy.flowVerdict(
             remote: key.destination, port: key.destinationPort, proto: key.proto,
-            name: room.span.bytes.extracting(first: roomUsed), owner: table[slot].owner, isNameFinal: isNameFinal)
+            name: room.span.bytes.extracting(first: roomUsed),
+            asker: asker(key.source, table[slot].owner), isNameFinal: isNameFinal)
     }
 
     mutating func decideFinally(_ slot: Int, _ now: UInt64, _ otherwise: FlowReason) {

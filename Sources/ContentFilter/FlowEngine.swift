@@ -153,6 +153,11 @@ public struct FlowEngine: ~Copyable {
         }
     }
 
+    /// Who sends, in the numbers of the policy in force.
+    func asker(_ client: IPAddress, _ owner: Owner) -> Asker {
+        Asker(owner: owner, profile: policy?.profile(of: client, owner: owner) ?? 0)
+    }
+
     /// What the peer address says: pings are answered, connections refused.
     private func answer(_ bytes: inout MutableRawSpan, _ packet: Packet) -> Action {
         switch packet.kind {
@@ -176,8 +181,8 @@ public struct FlowEngine: ~Copyable {
         guard fragment.isFirst else {
             if fragments.holds(packet, fragment, now: now) { return .drop(.fragment) }
             let verdict = policy?.flowVerdict(
-                remote: packet.destination, port: 0, proto: packet.proto, name: RawSpan(), owner: .unknown,
-                isNameFinal: true)
+                remote: packet.destination, port: 0, proto: packet.proto, name: RawSpan(),
+                asker: asker(arrival.client, .unknown), isNameFinal: true)
             return verdict?.action == .drop && now >= pausedUntil ? .drop(.fragment) : .forward
         }
         var action = Action.drop(.fragment)

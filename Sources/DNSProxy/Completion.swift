@@ -92,12 +92,13 @@ struct Completion: ~Copyable {
     }
 
     /// Asks the policy over the qname again, and over each CNAME target unless a rule allows the qname.
-    mutating func judge(_ name: borrowing Name, _ policy: PolicySnapshot, _ owner: Owner, isPaused: Bool) {
+    mutating func judge(_ name: borrowing Name, _ policy: PolicySnapshot, _ asker: Asker, isPaused: Bool) {
         self.isPaused = isPaused
         isBlocked = false
         verdict = .forward
         if isPaused { return }
-        verdict = policy.verdict(for: name.bytes, owner: owner)
+        let qtype = key(slot).qtype
+        verdict = policy.verdict(for: name.bytes, qtype: qtype, asker: asker)
         if verdict.action == .block {
             // A rule that came while the question was in flight.
             isBlocked = true
@@ -105,7 +106,7 @@ struct Completion: ~Copyable {
         }
         if verdict.action != .forward { return }
         for target in facts.chain {
-            let found = policy.verdict(for: target.bytes, owner: owner)
+            let found = policy.verdict(for: target.bytes, qtype: qtype, asker: asker)
             if found.action == .allow { return }
             if found.action == .block {
                 verdict = found

@@ -81,10 +81,12 @@ public struct Engine: ~Copyable {
     ///
     /// - Parameters:
     ///   - isStream: it came over TCP: no limit to the answer's size.
-    ///   - owner: who asks; matters only while the policy's `needsQueryOwner`.
+    ///   - client: who asks, by address: it is in the groups that speak of that address; nil: in none.
+    ///   - owner: who asks, by program and user; matters only while the policy's `needsQueryOwner`.
     ///   - now: nanoseconds, monotonic.
     public mutating func handle(
-        _ message: RawSpan, isStream: Bool, owner: Owner = .unknown, now: UInt64, into out: inout MutableRawSpan
+        _ message: RawSpan, isStream: Bool, client: IPAddress? = nil, owner: Owner = .unknown, now: UInt64,
+        into out: inout MutableRawSpan
     ) -> Action {
         if book.generation != bookGeneration { followSettings() }
         digest = AnswerDigest()
@@ -100,7 +102,9 @@ public struct Engine: ~Copyable {
         if let answer = refuseKind(question, &out) { return .answer(answer) }
 
         let isPaused = now < pausedUntil
-        let verdict = isPaused ? .forward : policy.verdict(for: name.bytes, owner: owner)
+        let verdict =
+            isPaused
+            ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker(client, owner))
         if verdict.action == .block {
             return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
@@ -109,8 +113,8 @@ public struct Engine: ~Copyable {
         guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
         if hit.facts.hasChain, !isPaused {
             // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
-            // that may be judged otherwise for another program or user.
-            if hit.facts.generation != generation || policy.needsQueryOwner { return .ask }
+            // that may be judged otherwise for another asker.
+            if hit.facts.generation != generation || policy.needsQueryAsker { return .ask }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }
         let byteCount = Reply.composeUpstream(
@@ -122,6 +126,11 @@ public struct Engine: ~Copyable {
         answer.isAuthentic = hit.facts.isAuthentic
         answer.upstream = hit.facts.upstream
         return .answer(answer)
+    }
+
+    /// Who asks, in the numbers of the policy in force.
+    private func asker(_ client: IPAddress?, _ owner: Owner) -> Asker {
+        Asker(owner: owner, profile: client.map { policy.profile(of: $0, owner: owner) } ?? 0)
     }
 
     private func limit(_ query: Query, _ isStream: Bool) -> Int {
@@ -207,7 +216,7 @@ public struct Engine: ~Copyable {
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         let isPaused = now < pausedUntil
         guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
-        completion.judge(name, policy, .unknown, isPaused: isPaused)
+        completion.judge(name, policy, .everybody, isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
         // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
         guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
@@ -242,9 +251,10 @@ public struct Engine: ~Copyable {
         guard completion.isAdmitted else {
             return (parked.origin, fail(query, question, .failed, &out))
         }
-        // Queries of several programs may have waited for the same answer.
-        if policy.needsQueryOwner, !completion.isPaused {
-            completion.judge(completion.name(completion.slot), policy, parked.origin.owner, isPaused: false)
+        // Queries of several askers may have waited for the same answer.
+        if policy.needsQueryAsker, !completion.isPaused {
+            let asker = asker(parked.origin.client, parked.origin.owner)
+            completion.judge(completion.name(completion.slot), policy, asker, isPaused: false)
         }
         if completion.isBlocked {
             return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))

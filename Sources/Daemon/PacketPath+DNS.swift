@@ -58,7 +58,8 @@ extension PacketPath {
     private mutating func decide(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
         log.push(message, origin)
         switch engine.handle(
-            message, isStream: origin.isStream, owner: origin.owner, now: origin.arrived, into: &out)
+            message, isStream: origin.isStream, client: origin.client, owner: origin.owner, now: origin.arrived,
+            into: &out)
         {
         case .answer(let answer):
             note(answer, origin, now: origin.arrived)

@@ -45,7 +45,8 @@ struct AddressListTests {
     /// Action, list and line of a flow without a name.
     private func judge(_ policy: PolicySnapshot, _ remote: String, isNameFinal: Bool = true) -> [Int] {
         let verdict = policy.flowVerdict(
-            remote: IPAddress(remote)!, port: 443, proto: 6, name: RawSpan(), owner: .unknown, isNameFinal: isNameFinal)
+            remote: IPAddress(remote)!, port: 443, proto: 6, name: RawSpan(), asker: .everybody,
+            isNameFinal: isNameFinal)
         return [Int(verdict.action.rawValue), Int(verdict.list), Int(verdict.rule)]
     }
 

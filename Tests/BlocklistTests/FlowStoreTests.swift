@@ -70,7 +70,7 @@ struct FlowStoreTests {
         #expect(policy.needsQueryOwner)
         #expect(policy.needsFlowOwner)
         func action(_ name: String, _ owner: Owner) -> Verdict.Action {
-            policy.verdict(for: wire(name).span.bytes, owner: owner).action
+            policy.verdict(for: wire(name).span.bytes, asker: Asker(owner: owner)).action
         }
         let asCurl = Owner(uid: 1000, name: Owner.hash(of: "curl"), certainty: .exact)
         let asRoot = Owner(uid: 0, name: Owner.hash(of: "ping"), certainty: .probable)

@@ -251,7 +251,8 @@ struct FlowTableTests {
         }
         let name = flow.name.isEmpty ? [] : wire(flow.name)
         return policy.flowVerdict(
-            remote: IPAddress(flow.remote)!, port: flow.port, proto: flow.proto, name: name.span.bytes, owner: owner,
+            remote: IPAddress(flow.remote)!, port: flow.port, proto: flow.proto, name: name.span.bytes,
+            asker: Asker(owner: owner),
             isNameFinal: flow.isNameFinal)
     }
 
@@ -265,7 +266,8 @@ struct FlowTableTests {
                     FlowTableTests.flow(.deny, "203.0.113.0/24", ports: 25...25),
                 ], rules: [.init(.deny, .regex, "^ad[0-9]", owner: FlowTableTests.owner(app: "curl"))],
                 deny: ["ads.example", "tracker.example"], isBypassOn: true, action: .allow, reason: .none), scratch)
-        let owner = Owner(uid: 1000, pid: 7, path: 1, name: Owner.hash(of: "curl"), certainty: .exact)
+        let asker = Asker(
+            owner: Owner(uid: 1000, pid: 7, path: 1, name: Owner.hash(of: "curl"), certainty: .exact))
         let names = ["", "ads.example", "www.games.example", "ad7.example", "dns.google", "nothing.example"].map {
             $0.isEmpty ? [] : wire($0)
         }
@@ -277,9 +279,9 @@ struct FlowTableTests {
                 let span = name.span.bytes
                 let before = allocations_of_this_thread()
                 let final = policy.flowVerdict(
-                    remote: address, port: 443, proto: 6, name: span, owner: owner, isNameFinal: true)
+                    remote: address, port: 443, proto: 6, name: span, asker: asker, isNameFinal: true)
                 let early = policy.flowVerdict(
-                    remote: address, port: 443, proto: 6, name: span, owner: owner, isNameFinal: false)
+                    remote: address, port: 443, proto: 6, name: span, asker: asker, isNameFinal: false)
                 let after = allocations_of_this_thread()
                 if final.action == .drop || early.action == .drop { drops += 1 }
                 if round > 0 { allocations += after - before }

@@ -1,4 +1,3 @@
-public import Kernel
 public import Wire
 
 extension PolicySnapshot {
@@ -13,15 +12,15 @@ extension PolicySnapshot {
     ///   - proto: the IP protocol's number.
     ///   - name: what the flow calls its remote: wire form (RFC 1035 section 3.1) in lower case with the root's byte; empty
     ///     when it has no name.
-    ///   - owner: who began the flow; rules for programs and users pass over an owner that is not known.
+    ///   - asker: who began the flow; rules for programs and users pass over an owner that is not known.
     ///   - isNameFinal: no better name will come. Before, `name` may be another's at the same address, so it cuts nothing:
     ///     where a name would matter, the verdict is `peek`. A forbidden address is cut at once, unless `name` is allowed.
     public func flowVerdict(
-        remote: IPAddress, port: UInt16, proto: UInt8, name: RawSpan, owner: Owner, isNameFinal: Bool
+        remote: IPAddress, port: UInt16, proto: UInt8, name: RawSpan, asker: Asker, isNameFinal: Bool
     ) -> FlowVerdict {
-        if isNameFinal { return decide(remote, port, proto, name, owner).verdict }
-        if let verdict = flows.match(remote, port, proto, nil, owner), verdict.action != .peek { return verdict }
-        let (verdict, isOfAddress) = decide(remote, port, proto, name, owner)
+        if isNameFinal { return decide(remote, port, proto, name, asker).verdict }
+        if let verdict = flows.match(remote, port, proto, nil, asker.owner), verdict.action != .peek { return verdict }
+        let (verdict, isOfAddress) = decide(remote, port, proto, name, asker)
         if verdict.action == .drop && isOfAddress { return verdict }
         return judgesNames || flows.needsName ? .peek : verdict
     }
@@ -29,10 +28,10 @@ extension PolicySnapshot {
     /// The verdict on a flow of this name, and whether a list of addresses or the bypass protection's addresses and ports
     /// gave it.
     private func decide(
-        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ owner: Owner
+        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ asker: Asker
     ) -> (verdict: FlowVerdict, isOfAddress: Bool) {
-        if let verdict = flows.match(remote, port, proto, name, owner) { return (verdict, false) }
-        let named = name.byteCount > 1 ? verdict(for: name, owner: owner) : .forward
+        if let verdict = flows.match(remote, port, proto, name, asker.owner) { return (verdict, false) }
+        let named = name.byteCount > 1 ? verdict(for: name, asker: asker) : .forward
         if named.action != .forward, named.list == 0 || named.action == .allow { return (FlowVerdict(named), false) }
         if let hit = lists.longestPrefix(remote, isAllowed: true) {
             return (FlowVerdict(action: .allow, reason: .list, list: hit.list, rule: hit.line), true)

@@ -1,5 +1,6 @@
 import GRDB
 public import Kernel
+public import Wire
 
 /// The policy at one moment: the compiled index of the lists and the user's rules. Immutable: it is swapped whole.
 public final class PolicySnapshot: Sendable {
@@ -60,11 +61,19 @@ public final class PolicySnapshot: Sendable {
         lists.names + rules.names + bypassNames.names + patterns.count + ownerNames.count + ownerPatterns.count > 0
     }
 
-    /// Whether the verdict on a query can depend on who asks.
+    /// Whether the verdict on a query can depend on the program or the user that asks.
     public var needsQueryOwner: Bool { ownerNames.count + ownerPatterns.count > 0 }
+
+    /// Whether the verdict on a query can depend on who asks: then one asker's verdict says nothing about another's.
+    public var needsQueryAsker: Bool { needsQueryOwner }
 
     /// Whether the verdict on a flow can depend on who began it.
     public var needsFlowOwner: Bool { flows.needsOwner || needsQueryOwner }
+
+    /// The profile of whoever sends from an address; 0 for who is in no group. Does not allocate; any thread.
+    ///
+    /// - Parameter owner: the program and user, when known.
+    public func profile(of client: IPAddress, owner: Owner) -> UInt16 { 0 }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
@@ -83,12 +92,16 @@ public final class PolicySnapshot: Sendable {
     ///
     /// - Parameters:
     ///   - name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches nothing.
-    ///   - owner: who asks; matters only while `needsQueryOwner`. One that is not known fits no rule for a program or user.
-    public func verdict(for name: RawSpan, owner: Owner = .unknown) -> Verdict {
+    ///   - qtype: 0 when the verdict is for no query or its type is not known: what is said of some types is then passed
+    ///     over.
+    ///   - asker: matters only while `needsQueryAsker`.
+    public func verdict(for name: RawSpan, qtype: UInt16 = 0, asker: Asker = .everybody) -> Verdict {
         unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
             guard let query = unsafe QueryText(name, memory) else { return .forward }
-            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, owner) { return verdict }
-            if ownerPatterns.count > 0, let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, owner) {
+            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner) { return verdict }
+            if ownerPatterns.count > 0,
+                let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner)
+            {
                 return verdict
             }
             return decide(query)

@@ -1,5 +1,4 @@
 import GRDB
-public import Kernel
 
 /// A verdict in words: what decided about a name, and how that is written.
 public struct Explanation: Sendable, Equatable {
@@ -20,11 +19,13 @@ public struct Explanation: Sendable, Equatable {
 extension BlocklistStore {
     /// Says what a policy decides about a name and why.
     ///
-    /// - Parameter owner: who asks.
+    /// - Parameters:
+    ///   - qtype: 0 for a verdict that is for no type in particular.
+    ///   - asker: who asks.
     public func explain(
-        _ name: DomainName, owner: Owner = .unknown, in policy: PolicySnapshot
+        _ name: DomainName, qtype: UInt16 = 0, asker: Asker = .everybody, in policy: PolicySnapshot
     ) throws -> Explanation {
-        let verdict = unsafe policy.verdict(for: name.wire.span.bytes, owner: owner)
+        let verdict = unsafe policy.verdict(for: name.wire.span.bytes, qtype: qtype, asker: asker)
         var explanation = Explanation(name: name.text, verdict: verdict)
         guard verdict.match != .none else { return explanation }
         if verdict.match != .regex {

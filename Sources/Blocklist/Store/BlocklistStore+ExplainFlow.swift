@@ -26,7 +26,7 @@ extension BlocklistStore {
         public var proto: UInt8 = 6
         /// In stored form.
         public var name: String?
-        public var owner = Owner.unknown
+        public var asker = Asker.everybody
 
         public init(remote: IPAddress) {
             self.remote = remote
@@ -38,7 +38,7 @@ extension BlocklistStore {
         let wire = try question.name.map { try DomainName($0).wire } ?? []
         let verdict = unsafe policy.flowVerdict(
             remote: question.remote, port: question.port, proto: question.proto, name: wire.span.bytes,
-            owner: question.owner, isNameFinal: true)
+            asker: question.asker, isNameFinal: true)
         var explanation = FlowExplanation(question: question, verdict: verdict)
         switch verdict.reason {
         case .none: break

@@ -56,7 +56,7 @@ struct Why: ParsableCommand {
         if let remote = IPAddress(name) { return try explain(remote, asker, store) }
         let name = try DomainName(name)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
-        let explanation = try store.explain(name, owner: asker, in: policy)
+        let explanation = try store.explain(name, asker: Asker(owner: asker), in: policy)
         let answer = try WhyAnswer(
             name, type: type ?? "A", asker, policy, status: WhyAnswer.status(state: global.stateDirectory))
         print(
@@ -69,7 +69,7 @@ struct Why: ParsableCommand {
         question.proto = proto?.number ?? 6
         question.port = FlowConditions.hasPorts(question.proto) ? port ?? 443 : 0
         question.name = try flowName.map { try DomainName($0).text }
-        question.owner = asker
+        question.asker = Asker(owner: asker)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
         let explanation = try store.explain(question, in: policy)
         print(output.json ? FlowText.json(explanation).description : FlowText.text(explanation, style: .output))
