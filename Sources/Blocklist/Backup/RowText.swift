@@ -24,7 +24,8 @@ enum RowText {
 
     static func append(_ text: UnsafeBufferPointer<UInt8>, to line: inout [UInt8]) {
         line.append(UInt8(ascii: "\""))
-        for unsafebyte in unsafe text {
+        for index in text.indices {
+            let byte = unsafe text[index]
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 line.append(UInt8(ascii: "\\"))
@@ -40,7 +41,7 @@ enum RowText {
 
     static func append(blob: UnsafeBufferPointer<UInt8>, to line: inout [UInt8]) {
         line += "{\"hex\":\"".utf8
-        for unsafebyte in unsafe blob { hex(byte, &line) }
+        for index in blob.indices { unsafe hex(blob[index], &line) }
         line += "\"}".utf8
     }
 
@@ -122,8 +123,8 @@ enum RowText {
             let begin = at
             while let byte = peek, "+-.0123456789eE".utf8.contains(byte) { at += 1 }
             let text = String(decoding: line[begin..<at], as: UTF8.self)
-            if let integer = Int64(text), text.first != "+" { return .integer(integer) }
-            guard let real = Double(text), real.isFinite else {
+            if text.first != "+", let integer = Int64(text) { return .integer(integer) }
+            guard text.first != "+", let real = Double(text), real.isFinite else {
                 at = begin
                 throw problem("no value")
             }

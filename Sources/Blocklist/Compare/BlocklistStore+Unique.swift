@@ -70,7 +70,8 @@ extension BlocklistStore {
         wire.removeAll(keepingCapacity: true)
         wire.append(0)
         var length = 0
-        for unsafebyte in unsafe name {
+        for index in name.indices {
+            let byte = unsafe name[index]
             if byte == NameBytes.dot {
                 wire[length] = UInt8(wire.count - length - 1)
                 length = wire.count
