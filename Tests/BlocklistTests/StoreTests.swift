@@ -17,8 +17,10 @@ struct StoreTests {
         #expect(snapshot.names == 4)
         #expect(snapshot.listName(1) == "ads")
         let verdict = snapshot.verdict("www.ads.example")
-        #expect(verdict == Verdict(action: .block, match: .suffix, list: 1, rule: 3, labels: 2))
-        #expect(snapshot.verdict("b.test").rule == 5)
+        #expect(verdict == Verdict(action: .block, match: .suffix, list: 1, rule: 0, labels: 2))
+        let why = try store.explain(DomainName("www.ads.example"), in: snapshot)
+        #expect(why.line == 3 && why.rule == "0.0.0.0 ads.example")
+        #expect(try store.explain(DomainName("b.test"), in: snapshot).line == 5)
         #expect(snapshot.verdict("example") == .forward)
         #expect(try store.lists().map(\.name) == ["ads"])
     }
@@ -107,9 +109,18 @@ struct StoreTests {
             try bytes.write(to: path, options: .atomic)
             let snapshot = try store.snapshot()
             #expect(snapshot.names == 3_000)
-            #expect(snapshot.verdict("www.ads2999.example").rule == 3_000)
+            #expect(snapshot.verdict("www.ads2999.example").action == .block)
             #expect(try Data(contentsOf: path) == good)
         }
+        // One of an older format: the version is the second word of the header.
+        var older = good
+        older[8] = 2
+        try older.write(to: path, options: .atomic)
+        #expect(throws: BlocklistError.indexCorrupt(store.indexPath, "version 2, not 3")) {
+            try PolicySnapshot(state: store.state)
+        }
+        #expect(try store.snapshot().names == 3_000)
+        #expect(try Data(contentsOf: path) == good)
         try FileManager.default.removeItem(at: path)
         #expect(throws: BlocklistError.indexMissing(store.indexPath)) { try PolicySnapshot(state: store.state) }
         #expect(try store.snapshot().names == 3_000)

@@ -3,9 +3,11 @@ import Glibc
 /// A query name made ready for lookups in scratch memory: as text, with the places of its labels.
 @safe
 struct QueryText {
-    /// Scratch memory: the text (255 bytes and 16 zeros or more behind it), then the labels' places.
-    static let scratch = 416
+    /// Scratch memory: the text (255 bytes and 16 zeros or more behind it), then the labels' places, then room for
+    /// `SuffixBatch`.
+    static let scratch = 416 + SuffixBatch.size
     private static let placesAt = 288
+    private static let batchAt = 416
 
     private let base: UnsafeMutableRawPointer
     /// Labels, 0 for the root.
@@ -54,14 +56,7 @@ struct QueryText {
         unsafe UnsafeRawPointer(base + place)
     }
 
-    /// Whether a suffix has dots only between its labels: wire names may hold dots inside a label, listed names do not.
-    func isPlain(from index: Int) -> Bool {
-        for label in index..<labels {
-            let stop = label + 1 < labels ? place(label + 1) - 1 : end
-            for at in place(label)..<stop {
-                if unsafe base.load(fromByteOffset: at, as: UInt8.self) == NameBytes.dot { return false }
-            }
-        }
-        return true
-    }
+    /// Room for suffixes of the name.
+    @inline(__always)
+    var batch: SuffixBatch { unsafe SuffixBatch(base + QueryText.batchAt) }
 }

@@ -30,7 +30,8 @@ public struct Verdict: Sendable, Equatable {
     public var match: Match
     /// The list's id in `blocklist.db`; 0 for a user rule, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
-    /// The user rule's id, or the line number in the list or the resolver data (from 1); -1 when nothing matched.
+    /// The user rule's id, the number of the class of the list's entries in the index (`IndexView.Class`), or the line
+    /// number in the resolver data (from 1); -1 when nothing matched.
     public var rule: Int32
     /// How many labels the matched name has: it is the query name's suffix of that many labels. 0 for a regex.
     public var labels: UInt8

@@ -41,8 +41,10 @@ extension BlocklistStore {
             explanation.rule = try resolver(line: verdict.rule).map { "\($0.kind.rawValue) of \($0.operatorName)" }
         } else {
             explanation.list = policy.listName(verdict.list)
-            explanation.line = Int(verdict.rule)
-            explanation.rule = try rule(list: verdict.list, line: Int(verdict.rule))
+            let found = try line(
+                of: name.text, labels: verdict.labels, list: verdict.list, class: verdict.rule, in: policy)
+            explanation.line = found?.line
+            explanation.rule = found?.rule
         }
         return explanation
     }
