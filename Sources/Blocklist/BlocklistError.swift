@@ -36,6 +36,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     /// The group and what refers to it.
     case groupInUse(String, String)
     case noSuchClient(String)
+    case noSuchRecord(String)
+    case noSuchForward(String)
     /// An argument that makes no sense: the reason.
     case badArgument(String)
 
@@ -64,6 +66,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
         case .groupExists(let name): "there is already a group called '\(name)'"
         case .groupInUse(let name, let users): "the group '\(name)' is still used by \(users)"
         case .noSuchClient(let name): "'\(name)' is not assigned to groups; 'webtun client ls' shows who is"
+        case .noSuchRecord(let text): "no such record: \(text); 'webtun record ls' shows them"
+        case .noSuchForward(let text): "\(text) is not forwarded; 'webtun forward ls' shows what is"
         case .badArgument(let reason): reason
         }
     }

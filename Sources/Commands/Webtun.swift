@@ -26,9 +26,10 @@ public struct Webtun: AsyncParsableCommand {
                 name: "List and rule",
                 subcommands: [
                     ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, GroupCommand.self,
-                    ClientCommand.self, BypassCommand.self,
-                    Why.self, Search.self,
+                    ClientCommand.self, BypassCommand.self, SafeSearchCommand.self, Why.self, Search.self,
+                    ExportCommand.self, ImportCommand.self,
                 ]),
+            CommandGroup(name: "Name", subcommands: [RecordCommand.self, ForwardCommand.self]),
             CommandGroup(
                 name: "Log",
                 subcommands: [

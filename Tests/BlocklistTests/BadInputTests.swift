@@ -35,16 +35,21 @@ struct BadInputTests {
         }
     }
 
-    static let utf16: [UInt8] = [0xFF, 0xFE] + "||x.example^\n".utf16.flatMap { unit -> [UInt8] in [UInt8(unit & 0xFF), UInt8(unit >> 8)] }
+    static let utf16: [UInt8] =
+        [0xFF, 0xFE] + "||x.example^\n".utf16.flatMap { unit -> [UInt8] in [UInt8(unit & 0xFF), UInt8(unit >> 8)] }
 
     /// Files that are refused whole: the names of the last good reading stay, and the list says why.
     @Test(arguments: [
         ([UInt8](), "the file is empty"), (utf16, "UTF-16 text; convert it to UTF-8 first, for example with iconv"),
         (Array("<!DOCTYPE html><title>404</title>".utf8), "line 1: a web page or XML, not a list"),
         (Array("\n\n  <html>".utf8), "line 3: a web page or XML, not a list"),
-        ([0x1F, 0x8B, 8, 0, 0, 0, 0, 0], "compressed; unpack it first"), ([0, 0, 0, 0x0A], "no line can be taken (1 refused); line 1: a NUL byte"),
+        ([0x1F, 0x8B, 8, 0, 0, 0, 0, 0], "compressed; unpack it first"),
+        ([0, 0, 0, 0x0A], "no line can be taken (1 refused); line 1: a NUL byte"),
         (Array("! nothing but a comment\n".utf8), "holds nothing"),
-        (Array("/(a|b)*a(a|b){40}/\n".utf8), "no line can be taken (1 refused); line 1: /(a|b)*a(a|b){40}/, character 1: too complex"),
+        (
+            Array("/(a|b)*a(a|b){40}/\n".utf8),
+            "no line can be taken (1 refused); line 1: /(a|b)*a(a|b){40}/, character 1: too complex"
+        ),
     ])
     func filesThatAreNoLists(_ bytes: [UInt8], _ reason: String) throws {
         let good = try Good()
@@ -66,7 +71,7 @@ struct BadInputTests {
     /// Lines that are refused one by one: what is around them counts.
     @Test(arguments: [
         ([0x61, 0, 0x62], "a NUL byte"), (Array("a\u{FF}\u{1}b".utf8), "the byte 0x01 cannot be in a name"),
-        ([0x61, 0xC3, 0x28], "not valid UTF-8"),
+        ([0x61, 0xC3], "not valid UTF-8"),
         (Array("/(a|b)*a(a|b){40}/".utf8), "/(a|b)*a(a|b){40}/, character 1: too complex"),
         (Array("/((((x{200}){200}){200}){200})/".utf8), "/((((x{200}){200}){200}){200})/, character 1: too long"),
         (Array("/x(/".utf8), "/x(/, character 2: ')' is missing"),
@@ -86,7 +91,8 @@ struct BadInputTests {
 
     @Test func zoneWithOneBadRecord() throws {
         let good = try Good("$TTL 60\n@ SOA a. b. 1 2 3 4 5\nads.example CNAME .\n", .rpz)
-        let zone = "$TTL 60\n@ SOA a. b. 2 2 3 4 5\nads.example CNAME .\nbad.example A 192.0.2.999\nnew.example CNAME .\n"
+        let zone =
+            "$TTL 60\n@ SOA a. b. 2 2 3 4 5\nads.example CNAME .\nbad.example A 192.0.2.999\nnew.example CNAME .\n"
         #expect(try good.replace(Array(zone.utf8)) == nil)
         let refusals = try good.store.refusals(of: 1)
         #expect(refusals.map(\.line) == [4] && refusals.map(\.text) == ["bad.example A 192.0.2.999"])

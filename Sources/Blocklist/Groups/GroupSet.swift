@@ -12,8 +12,8 @@ public struct GroupSet: OptionSet, Hashable, Sendable {
     /// Every group there is and will be.
     public static let every = GroupSet(rawValue: .max)
 
-    /// Groups there can be.
-    static let capacity = 64
+    /// Groups there can be: the last bit means all, as a stored set is negative then.
+    static let capacity = 63
 
     init(_ id: Int) {
         self.init(rawValue: 1 << UInt64(id))
@@ -27,5 +27,5 @@ public struct GroupSet: OptionSet, Hashable, Sendable {
     var stored: Int64 { Int64(bitPattern: rawValue) }
 
     /// The ids, ascending.
-    public var ids: [Int] { (0..<GroupSet.capacity).filter { rawValue >> UInt64($0) & 1 != 0 } }
+    public var ids: [Int] { (0..<64).filter { rawValue >> UInt64($0) & 1 != 0 } }
 }

@@ -3,7 +3,7 @@ public struct PolicyGroup: Sendable, Equatable {
     /// The group that is always there.
     public static let standard = "default"
 
-    /// 0 to 63, 0 for `default`: its bit in a `GroupSet`.
+    /// 0 to 62, 0 for `default`: its bit in a `GroupSet`.
     public var id: Int
     public var name: String
     public var enabled: Bool

@@ -61,15 +61,15 @@ enum PatternTable {
                 unsafe base.load(fromByteOffset: field.rawValue * 8, as: UInt64.self)
             }
             unsafe self.base = unsafe base
-            count = Int(field(.count))
-            unfilteredCount = Int(field(.unfilteredCount))
-            unfilteredAt = Int(field(.unfilteredAt))
+            count = Int(truncatingIfNeeded: field(.count))
+            unfilteredCount = Int(truncatingIfNeeded: field(.unfilteredCount))
+            unfilteredAt = Int(truncatingIfNeeded: field(.unfilteredAt))
             bitmapBits = field(.bitmapBits)
-            bitmapAt = Int(field(.bitmapAt))
+            bitmapAt = Int(truncatingIfNeeded: field(.bitmapAt))
             slotBits = field(.slotBits)
-            slotsAt = Int(field(.slotsAt))
-            itemsAt = Int(field(.itemsAt))
-            literalsAt = Int(field(.literalsAt))
+            slotsAt = Int(truncatingIfNeeded: field(.slotsAt))
+            itemsAt = Int(truncatingIfNeeded: field(.itemsAt))
+            literalsAt = Int(truncatingIfNeeded: field(.literalsAt))
             hasShort = field(.hasShort) != 0
         }
 
@@ -171,14 +171,18 @@ enum PatternTable {
     /// - Parameter tags: one more than the highest that there may be.
     @unsafe
     static func problem(_ base: UnsafeRawPointer, room: Int, tags: Int) -> String? {
-        func field(_ field: Field) -> Int { unsafe Int(clamping: base.load(fromByteOffset: field.rawValue * 8, as: UInt64.self)) }
+        func field(_ field: Field) -> Int {
+            unsafe Int(clamping: base.load(fromByteOffset: field.rawValue * 8, as: UInt64.self))
+        }
         func fits(_ at: Int, _ count: Int, _ bytes: Int) -> Bool {
             at >= headerSize && at <= size && count >= 0 && count <= size && count * bytes <= size - at
         }
         let size = field(.size)
         let count = field(.count)
         guard size <= room, fits(headerSize, count, entrySize) else { return "the patterns are not within the file" }
-        guard fits(field(.unfilteredAt), field(.unfilteredCount), 4) else { return "patterns are not within the file" }
+        guard fits(field(.unfilteredAt), field(.unfilteredCount), 4), field(.unfilteredAt) % 4 == 0 else {
+            return "patterns are not within the file"
+        }
         for index in 0..<field(.unfilteredCount) {
             let number = unsafe base.loadUnaligned(fromByteOffset: field(.unfilteredAt) + index * 4, as: UInt32.self)
             guard number < count else { return "a pattern is not there" }
@@ -187,12 +191,18 @@ enum PatternTable {
             let entry = unsafe base + headerSize + number * entrySize
             let place = unsafe Int(clamping: entry.load(as: UInt64.self))
             let width = unsafe Int(entry.load(fromByteOffset: 10, as: UInt16.self))
-            guard unsafe Int(entry.load(fromByteOffset: 12, as: UInt32.self)) < tags else { return "pattern \(number) is of no class" }
-            guard width >= 2, fits(place, 256, 1), place % 2 == 0 else { return "pattern \(number) is not within the file" }
+            guard unsafe Int(entry.load(fromByteOffset: 12, as: UInt32.self)) < tags else {
+                return "pattern \(number) is of no class"
+            }
+            guard width >= 2, fits(place, 256, 1), place % 2 == 0 else {
+                return "pattern \(number) is not within the file"
+            }
             for byte in 0..<256 where unsafe base.load(fromByteOffset: place + byte, as: UInt8.self) >= width - 1 {
                 return "pattern \(number) has a class that is not there"
             }
-            guard unsafe statesFit(base, entry, place + 256, width, size) else { return "pattern \(number) has a state that is not there" }
+            guard unsafe statesFit(base, entry, place + 256, width, size) else {
+                return "pattern \(number) has a state that is not there"
+            }
         }
         return unsafe filterProblem(base, field, fits)
     }
@@ -241,7 +251,8 @@ enum PatternTable {
             let record = unsafe base + field(.itemsAt) + item * itemSize
             let literal = unsafe Int(record.load(fromByteOffset: 4, as: UInt32.self))
             let size = unsafe Int(record.load(fromByteOffset: 8, as: UInt16.self))
-            guard unsafe Int(record.load(as: UInt32.self)) < field(.count), literal + size <= field(.literalsSize) else {
+            guard unsafe Int(record.load(as: UInt32.self)) < field(.count), literal + size <= field(.literalsSize)
+            else {
                 return wrong
             }
         }

@@ -29,6 +29,8 @@ public final class PolicySnapshot: Sendable {
     // Keeps the memory of `profiles`.
     private let profileSet: Profiles
     private let titles: [Int32: String]
+    /// Local records, forward zones and safe search.
+    public let local: LocalData
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
     ///
@@ -75,6 +77,7 @@ public final class PolicySnapshot: Sendable {
         profileSet = profiles ?? members.profiles(lists: index.slots, scopes: overlay.scopes)
         self.profiles = profileSet.view
         titles = index.titles
+        local = overlay.local
     }
 
     /// Listed names in force: those of the lists, each counted once.
@@ -85,7 +88,8 @@ public final class PolicySnapshot: Sendable {
 
     /// Whether a name can matter: there are rules or lists of names.
     var judgesNames: Bool {
-        lists.names + listPatterns.count + rules.names + bypassNames.names + patterns.count + ownerNames.count + ownerPatterns.count > 0
+        lists.names + listPatterns.count + rules.names + bypassNames.names + patterns.count + ownerNames.count
+            + ownerPatterns.count > 0
     }
 
     /// Whether the verdict on a query can depend on the program or the user that asks.

@@ -30,7 +30,7 @@ extension BlocklistStore {
     ///
     /// - Throws: `BlocklistError.noSuchGroup`, `.noSuchList`, `.noSuchRule`, `.noSuchFlowRule`, `.badArgument`.
     public func assign(_ members: GroupMembers, to name: String, _ change: GroupChange) throws {
-        try write { db in
+        try writeRules { db in
             let group = try GroupSet(BlocklistStore.group(db, name).id)
             func changed(_ old: GroupSet, _ what: String) throws -> Int64 {
                 switch change {

@@ -69,7 +69,7 @@ extension BlocklistStore {
             }
             return request
         }
-        return try write { db in
+        return try writeRules { db in
             try requests.map { request in
                 let groups = try BlocklistStore.groups(db, request.groups, owner: request.conditions.owner)
                 let same = try BlocklistStore.flowRules(db).first {
@@ -108,7 +108,7 @@ extension BlocklistStore {
     /// - Returns: the rules removed.
     /// - Throws: `BlocklistError.noSuchFlowRule`.
     public func removeFlowRules(_ ids: [String]) throws -> [FlowRule] {
-        try write { db in
+        try writeRules { db in
             let all = try BlocklistStore.flowRules(db)
             var removed: [FlowRule] = []
             for id in ids {

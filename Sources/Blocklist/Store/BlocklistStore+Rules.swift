@@ -60,7 +60,7 @@ extension BlocklistStore {
             _ = try Pattern(request.text)
             return request.text
         }
-        return try write { db in
+        return try writeRules { db in
             let groups = try requests.map { try BlocklistStore.groups(db, $0.groups, owner: $0.owner) }
             for ((request, name), groups) in zip(zip(requests, names), groups) {
                 try db.execute(
@@ -91,7 +91,7 @@ extension BlocklistStore {
     /// - Returns: the rules removed.
     /// - Throws: `BlocklistError.noSuchRule`.
     public func removeRules(_ words: [String]) throws -> [UserRule] {
-        try write { db in
+        try writeRules { db in
             let all = try BlocklistStore.rules(db)
             var removed: [UserRule] = []
             for word in words {

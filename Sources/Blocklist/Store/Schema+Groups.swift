@@ -9,9 +9,9 @@ extension Schema {
                 db, sql: "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'rule' AND sql NOT NULL")
             try db.execute(
                 sql: """
-                    -- A set of groups is an integer: bit g stands for the group with id g.
+                    -- A set of groups is an integer: bit g stands for the group with id g, -1 for all groups.
                     CREATE TABLE policy_group (
-                        id INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 63),     -- 0: 'default'
+                        id INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 62),     -- 0: 'default'
                         name TEXT NOT NULL UNIQUE,
                         enabled INTEGER NOT NULL DEFAULT 1,
                         comment TEXT NOT NULL DEFAULT '',

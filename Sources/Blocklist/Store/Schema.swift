@@ -177,6 +177,8 @@ enum Schema {
                     """)
         }
         registerOptions(&migrator)
+        registerLocal(&migrator)
+        registerRuleChanges(&migrator)
         registerGroups(&migrator)
         return migrator
     }

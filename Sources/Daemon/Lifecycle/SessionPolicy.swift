@@ -7,7 +7,7 @@ import Synchronization
 
 /// Lists, rules, groups and pauses, as others change them and as time goes by.
 extension Session {
-    /// Brings changed lists, rules, groups, schedules and pauses into force within a second.
+    /// Brings changed lists, rules, groups and pauses into force as soon as they are committed, and schedules at their times.
     func followPolicy(_ engine: RunningEngine) async throws {
         guard let policy = state.withLock({ $0.policy }) else { return }
         try await OwnThread.repeating("webtun-policy") { [self] pace in
@@ -33,7 +33,7 @@ extension Session {
                 } catch {
                     report(.lists, "the lists in force stay, changes cannot be read: \(error)")
                 }
-            } while pace.wait(milliseconds: 250)
+            } while pace.wait(milliseconds: follower?.pause ?? 250, hearing: follower?.number)
         }
     }
 
