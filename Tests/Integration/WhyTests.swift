@@ -52,19 +52,19 @@ import Testing
                 let chain = try #require(told["chain"] as? [[String: any Sendable]])
                 return try #require(chain.first { $0["step"] as? String == name })
             }
-            #expect(try await step("cache", ["x.forwarded.example"])["cached"] as? Bool == false)
-            let reply = try await world.ask("x.forwarded.example")
+            #expect(try await step("cache", ["x.allowed.example"])["cached"] as? Bool == false)
+            let reply = try await world.ask("x.allowed.example")
             #expect(reply.rcode == "NOERROR")
-            let cached = try await step("cache", ["x.forwarded.example"])
+            let cached = try await step("cache", ["x.allowed.example"])
             #expect(cached["cached"] as? Bool == true && cached["rcode"] as? String == "NOERROR", "\(cached)")
             #expect((cached["upstream"] as? String ?? "").hasPrefix(Internet.upstreamV4), "\(cached)")
-            #expect(try await step("cache", ["x.forwarded.example", "--type", "AAAA"])["cached"] as? Bool == false)
-            let upstream = try await step("upstream", ["x.forwarded.example"])
+            #expect(try await step("cache", ["x.allowed.example", "--type", "AAAA"])["cached"] as? Bool == false)
+            let upstream = try await step("upstream", ["x.allowed.example"])
             #expect(
                 (upstream["servers"] as? [String] ?? []).first?.hasPrefix(Internet.upstreamV4) == true, "\(upstream)")
             #expect(try await step("upstream", ["x.blocked.example"])["asked"] as? Bool == false)
-            #expect(try await step("cname", ["x.forwarded.example"])["asked"] as? Bool == false)
-            let resolved = try await step("upstream", ["x.forwarded.example", "--resolve"])
+            #expect(try await step("cname", ["x.allowed.example"])["asked"] as? Bool == false)
+            let resolved = try await step("upstream", ["x.allowed.example", "--resolve"])
             #expect(resolved["answer"] as? [String] == reply.answer, "\(resolved)")
 
             // A rule that allows the name speaks for where it leads; without one that name is judged.
