@@ -195,6 +195,27 @@ struct StoreTests {
         #expect(try follower.poll() == nil)
     }
 
+    /// The kernel tells of a commit; nobody has to wait for the next look.
+    @Test func followerHearsOfChanges() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        let follower = try PolicyFollower(state: store.state, current: store.snapshot())
+        while try follower.poll() != nil || follower.number == nil { usleep(1000) }
+        let number = try #require(follower.number)
+        var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&entry, 1, 0) == 0, "nothing has happened")
+        #expect(follower.pause == 1000)
+        // Another connection, as another process has one.
+        let other = try BlocklistStore(state: store.state)
+        _ = try other.setRules([.init(.deny, .suffix, "mine.example")])
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("mine.example").action == .block)
+        _ = try other.add(scratch.file("ads.txt", "ads.example\n"))
+        try other.compile()
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("ads.example").action == .block)
+    }
+
     /// Lists changed and nobody compiled, as when the command was killed: the follower does it.
     @Test func followerCompilesWhatOthersLeft() throws {
         let scratch = try Scratch()

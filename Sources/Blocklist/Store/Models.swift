@@ -10,6 +10,8 @@ public struct BlockList: Sendable, Equatable {
     public var detected: String?
     public var allow: Bool
     public var exact: Bool
+    /// Whether data of its own, such as real addresses in a hosts file, is taken as local data.
+    public var records = false
     public var enabled: Bool
     /// Seconds from one fetching to the next; nil: when asked to.
     public var every: Int64?
