@@ -68,6 +68,13 @@ public struct Engine: ~Copyable {
     /// Queries that wait for an upstream.
     public var waitingQueries: Int { waiting.count }
 
+    /// What the cache holds of a question of class IN, whatever bits it was asked with. For people who look: nothing changes.
+    ///
+    /// - Parameter now: nanoseconds, monotonic.
+    public func peek(_ name: borrowing Name, qtype: UInt16, now: UInt64) -> CachedQuestion? {
+        cache.peek(name, qtype: qtype, seed: seed, seconds: UInt32(truncatingIfNeeded: now / 1_000_000_000))
+    }
+
     /// From the next query on, `policy` decides.
     public mutating func adopt(_ policy: PolicySnapshot) {
         self.policy = policy

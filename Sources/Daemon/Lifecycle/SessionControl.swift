@@ -25,6 +25,13 @@ extension Session {
             } catch {
                 return .refused("\(error)")
             }
+        case .cached(let name, let qtype):
+            let peek = CachePeek(name, qtype: qtype)
+            engine.loop.ask(peek)
+            guard case .found(let found) = await peek.result() else {
+                return .refused("the cache could not be looked at")
+            }
+            return .done(status(engine), cached: CachedAnswer(found))
         }
         return .done(status(engine))
     }
