@@ -72,7 +72,9 @@ public struct Engine: ~Copyable {
     ///
     /// - Parameter now: nanoseconds, monotonic.
     public func peek(_ name: borrowing Name, qtype: UInt16, now: UInt64) -> CachedQuestion? {
-        cache.peek(name, qtype: qtype, seed: seed, seconds: UInt32(truncatingIfNeeded: now / 1_000_000_000))
+        let salt = policy.local.forwards.salt(policy.local.forwards.zone(of: name.bytes))
+        return cache.peek(
+            name, qtype: qtype, seed: seed ^ salt, seconds: UInt32(truncatingIfNeeded: now / 1_000_000_000))
     }
 
     /// From the next query on, `policy` decides.

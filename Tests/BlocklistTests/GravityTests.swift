@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Testing
+import Wire
 
 @testable import Blocklist
 
@@ -71,15 +72,17 @@ import Testing
                 .init(
                     name: "extra (lists.example)", source: "https://lists.example/extra.txt", allow: true,
                     enabled: false),
+                .init(
+                    name: "list (kids.example)", source: "https://kids.example/list", allow: false, enabled: true,
+                    groups: ["kids"]),
             ])
         #expect(
             settings.left.map { "\($0.place): \($0.reason)" } == [
                 "adlist 3: 'ftp://lists.example/x': lists are fetched by http and https, not by ftp",
-                "adlist 4: only for group 'kids'", "domainlist 5: switched off there; rules here are always in force",
+                "domainlist 5: switched off there; rules here are always in force",
                 "domainlist 6: the option ';querytype=A' behind an expression is not supported",
                 "domainlist 7: /broken(/, character 7: ')' is missing for this '('",
-                "domainlist 8: only for group 'kids'", "domainlist 9: in no group, so not in force there",
-                "client 1: a client of the group 'kids'",
+                "domainlist 9: in no group, so not in force there",
             ])
         let store = try BlocklistStore(state: scratch.path + "/state")
         _ = try store.setRules([.init(.allow, .exact, "ads.example")])
@@ -87,20 +90,27 @@ import Testing
         #expect(
             report
                 == AdoptReport(
-                    listsAdded: ["Everyday list", "extra (lists.example)"], listsKept: [], rulesAdded: 3, rulesKept: 1))
+                    listsAdded: ["Everyday list", "extra (lists.example)", "list (kids.example)"], listsKept: [],
+                    rulesAdded: 4, rulesKept: 1, othersAdded: 2))
         #expect(
             try store.rules().map { "\($0.action) \($0.match) \($0.name) \($0.comment)" } == [
                 "allow exact ads.example ", "allow exact shop.example needed",
                 "deny regex (^|\\.)tracker[0-9]*\\.example$ re", "allow regex ^ok\\. ",
+                "deny exact kids.example ",
             ])
         let lists = try store.lists()
-        #expect(lists.map(\.enabled) == [true, false] && lists.map(\.allow) == [false, true])
+        #expect(lists.map(\.enabled) == [true, false, true] && lists.map(\.allow) == [false, true, false])
         #expect(lists.allSatisfy { $0.entries == 0 && $0.due != nil && $0.every == 86_400 })
         // Policy without the lists' names, and once more nothing new.
         try store.compile()
         #expect(try store.snapshot().verdict("www.tracker12.example").action == .block)
         let again = try store.adopt(settings)
-        #expect(again.listsAdded.isEmpty && again.rulesAdded == 0 && again.listsKept.count == 2)
+        #expect(again.listsAdded.isEmpty && again.rulesAdded == 0 && again.listsKept.count == 3)
+        // What is for a group is for those who are in it.
+        let policy = try store.snapshot()
+        let tablet = Asker(profile: policy.profile(of: IPAddress("192.0.2.7")!, owner: .unknown))
+        #expect(policy.verdict(for: wire("kids.example").span.bytes, asker: tablet).action == .block)
+        #expect(policy.verdict("kids.example") == .forward)
         // The rules were one change.
         _ = try store.undoRules()
         #expect(try store.rules().count == 1)

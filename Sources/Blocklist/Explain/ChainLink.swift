@@ -56,9 +56,10 @@ extension BlocklistStore {
         _ name: DomainName, qtype: UInt16, asker: Asker, _ explanation: Explanation, in policy: PolicySnapshot
     ) throws -> [ChainLink] {
         let suffixes = name.suffixes
+        let scope = ChainLink.Scope(groups: policy.inForce(asker.profile) ?? [], all: policy.groups)
         var links = try read { db in
-            try ChainLink.rules(db, name, suffixes, asker) + ChainLink.entries(db, name, suffixes)
-                + ChainLink.bypass(db, suffixes)
+            try ChainLink.rules(db, name, suffixes, asker, scope)
+                + ChainLink.entries(db, name, suffixes, qtype, scope) + ChainLink.bypass(db, suffixes)
         }
         links.sort { $0.order < $1.order }
         let verdict = explanation.verdict
@@ -88,10 +89,24 @@ extension DomainName {
 }
 
 extension ChainLink {
+    /// The groups in force for who asks, and all there are.
+    fileprivate struct Scope {
+        var groups: GroupSet
+        var all: [PolicyGroup]
+
+        /// Why something that belongs to groups has no say; nil: it has one.
+        func reason(_ own: GroupSet) -> String? {
+            guard own.isDisjoint(with: groups) else { return nil }
+            let names = PolicyOverview.names(own, all).map { "'\($0)'" }
+            return
+                "only for \(names.count == 1 ? "group" : "groups") \(names.joined(separator: ", ")), not in force for who asks"
+        }
+    }
+
     fileprivate static func labels(_ name: String) -> Int { name.utf8.count { $0 == NameBytes.dot } + 1 }
 
     fileprivate static func rules(
-        _ db: Database, _ name: DomainName, _ suffixes: [String], _ asker: Asker
+        _ db: Database, _ name: DomainName, _ suffixes: [String], _ asker: Asker, _ scope: Scope
     ) throws -> [ChainLink] {
         try BlocklistStore.rules(db).compactMap { rule in
             let matches =
@@ -108,6 +123,7 @@ extension ChainLink {
                 match: isRegex ? .regex : rule.match == .exact ? .exact : .suffix, matched: isRegex ? nil : rule.name,
                 owner: rule.owner, comment: rule.comment)
             if !condition.isEmpty, !condition.holds(asker.owner) { link.reason = "not for who asks" }
+            link.reason = link.reason ?? scope.reason(rule.groups)
             let (action, id) = (rule.action == .allow ? 0 : 1, Int(rule.id))
             let length = rule.name == UserRule.everyName ? 0 : labels(rule.name)
             link.order.tier = (condition.isEmpty ? 2 : 0) + (isRegex ? 1 : 0)
@@ -121,13 +137,15 @@ extension ChainLink {
         }
     }
 
-    fileprivate static func entries(_ db: Database, _ name: DomainName, _ suffixes: [String]) throws -> [ChainLink] {
-        let hasOptions = try db.columns(in: "entry").contains { $0.name == "options" }
+    fileprivate static func entries(
+        _ db: Database, _ name: DomainName, _ suffixes: [String], _ qtype: UInt16, _ scope: Scope
+    ) throws -> [ChainLink] {
+        let takenBack = try TakenBack(db)
         let places = Array(repeating: "?", count: suffixes.count).joined(separator: ", ")
         let rows = try Row.fetchAll(
             db,
             sql: """
-                SELECT id, kind, name, \(hasOptions ? "options" : "NULL") AS options FROM entry
+                SELECT id, kind, name, options FROM entry
                 WHERE kind & 64 OR name IN (\(places)) ORDER BY id
                 """, arguments: StatementArguments(suffixes))
         var lists: [Int32: BlockList] = [:]
@@ -150,11 +168,30 @@ extension ChainLink {
                 match: kind.isPattern
                     ? .regex : kind.contains(.exact) ? .exact : kind.contains(.below) ? .below : .suffix,
                 matched: kind.isPattern ? nil : listed, isImportant: kind.contains(.important), options: row["options"])
-            if !list.enabled { link.reason = "the list is off" }
-            link.order.tier = 4 + (kind.contains(.important) ? 0 : 4) + (kind.contains(.allow) ? 0 : 2)
+            var counted = listed
+            let options = link.options ?? ""
+            let isTaken = counted.withUTF8 { unsafe takenBack.contains(kind, UnsafeRawBufferPointer($0), options) }
+            link.reason =
+                !list.enabled
+                ? "the list is off"
+                : scope.reason(list.groups) ?? (isTaken ? "taken back by $badfilter" : nil)
+                    ?? reason(options, qtype, suffixes)
+            link.order.tier = 5 + (kind.contains(.important) ? 0 : 4) + (kind.contains(.allow) ? 0 : 2)
+            // A rewrite comes before the other entries of lists.
+            if options.contains("rewrite") { link.order.tier = 4 }
             link.order.ranks = [kind.isPattern ? 0 : -labels(listed), kind.rank, Int(list.id), id.line, id.name]
             return link
         }
+    }
+
+    /// Why an entry with options has no say in a query; nil: it has one.
+    private static func reason(_ text: String, _ qtype: UInt16, _ suffixes: [String]) -> String? {
+        guard !text.isEmpty else { return nil }
+        guard let options = EntryOptions(text: text) else { return "its options are not understood" }
+        if !options.types.isEmpty, !options.types.contains(qtype) { return "for other query types" }
+        if options.exceptedTypes.contains(qtype) { return "not for this query type" }
+        if let excepted = options.denyallow.first(where: suffixes.contains) { return "not for \(excepted)" }
+        return nil
     }
 
     fileprivate static func bypass(_ db: Database, _ suffixes: [String]) throws -> [ChainLink] {

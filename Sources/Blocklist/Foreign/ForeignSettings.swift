@@ -1,4 +1,6 @@
+import Foundation
 import GRDB
+import Wire
 
 /// What another filter was set to, in webtun's terms: found in its files, not in force yet.
 public struct ForeignSettings: Sendable {
@@ -11,14 +13,33 @@ public struct ForeignSettings: Sendable {
         public var enabled: Bool
         /// Seconds from one fetching to the next.
         public var every: Int64
+        /// By name; empty: `default`.
+        public var groups: [String]
 
-        public init(name: String, source: String, allow: Bool, enabled: Bool, every: Int64 = 86_400) {
+        public init(
+            name: String, source: String, allow: Bool, enabled: Bool, every: Int64 = 86_400, groups: [String] = []
+        ) {
+            self.groups = groups
             self.name = name
             self.source = source
             self.allow = allow
             self.enabled = enabled
             self.every = every
         }
+    }
+
+    /// A group that is needed.
+    public struct Group: Sendable, Equatable {
+        public var name: String
+        public var enabled: Bool
+        public var comment: String
+    }
+
+    /// Somebody who is assigned to groups.
+    public struct Client: Sendable, Equatable {
+        public var subject: PolicySubject
+        public var groups: [String]
+        public var comment: String
     }
 
     /// Something that was not taken.
@@ -39,6 +60,9 @@ public struct ForeignSettings: Sendable {
     public var origin: String
     public var lists: [List] = []
     public var rules: [BlocklistStore.RuleRequest] = []
+    public var groups: [Group] = []
+    public var clients: [Client] = []
+    public var records: [BlocklistStore.RecordRequest] = []
     public var left: [Left] = []
 
     public init(origin: String) {
@@ -143,6 +167,9 @@ public struct AdoptReport: Sendable, Equatable {
     public var rulesAdded = 0
     /// Rules for names that have one here.
     public var rulesKept = 0
+    /// Groups, clients and local records.
+    public var othersAdded = 0
+    public var othersKept = 0
 }
 
 extension BlocklistStore {
@@ -152,11 +179,14 @@ extension BlocklistStore {
         try write { db in
             var report = AdoptReport()
             try db.inSavepoint {
+                for group in settings.groups { try BlocklistStore.adopt(db, group, &report) }
                 for list in settings.lists { try BlocklistStore.adopt(db, list, &report) }
                 try BlocklistStore.journaled(db) { db in
                     for rule in settings.rules { try BlocklistStore.adopt(db, rule, &report) }
                 }
-                try BlocklistStore.nextGeneration(db)
+                for client in settings.clients { try BlocklistStore.adopt(db, client, &report) }
+                for record in settings.records { try BlocklistStore.adopt(db, record, &report) }
+                try db.execute(sql: "UPDATE state SET generation = generation + 1, rules = rules + 1")
                 return dryRun ? .rollback : .commit
             }
             return report
@@ -180,12 +210,13 @@ extension BlocklistStore {
         let isFetched = ListURL.looksLike(list.source)
         try db.execute(
             sql: """
-                INSERT INTO list (name, source, format, allow, enabled, added, every, due)
-                VALUES (?, ?, 'auto', ?, ?, ?, ?, ?)
+                INSERT INTO list (name, source, format, allow, enabled, added, every, due, groups)
+                VALUES (?, ?, 'auto', ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 name, list.source, list.allow, list.enabled, now(), isFetched ? list.every : nil,
                 isFetched ? now() : nil,
+                list.groups.isEmpty ? GroupSet.standard.stored : try groupSet(db, list.groups).stored,
             ])
         report.listsAdded.append(name)
     }
@@ -194,8 +225,59 @@ extension BlocklistStore {
         let name = rule.match == .regex ? rule.text : try DomainName(rule.text).text
         try db.execute(
             sql: """
-                INSERT INTO rule (match, action, name, comment, added) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-                """, arguments: [rule.match.rawValue, rule.action.rawValue, name, rule.comment, now()])
+                INSERT INTO rule (match, action, name, comment, added, groups) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO NOTHING
+                """,
+            arguments: [
+                rule.match.rawValue, rule.action.rawValue, name, rule.comment, now(),
+                try groups(db, rule.groups, owner: rule.owner).stored,
+            ])
         if db.changesCount > 0 { report.rulesAdded += 1 } else { report.rulesKept += 1 }
+    }
+
+    private static func adopt(_ db: Database, _ group: ForeignSettings.Group, _ report: inout AdoptReport) throws {
+        let taken = try groups(db)
+        guard !taken.contains(where: { $0.name == group.name }) else {
+            report.othersKept += 1
+            return
+        }
+        let ids = Set(taken.map(\.id))
+        guard let id = (0..<GroupSet.capacity).first(where: { !ids.contains($0) }) else {
+            throw BlocklistError.badArgument("there are \(GroupSet.capacity) groups already, and no more can be")
+        }
+        try db.execute(
+            sql: "INSERT INTO policy_group (id, name, enabled, comment, added) VALUES (?, ?, ?, ?, ?)",
+            arguments: [id, group.name, group.enabled, group.comment, now()])
+        report.othersAdded += 1
+    }
+
+    private static func adopt(_ db: Database, _ client: ForeignSettings.Client, _ report: inout AdoptReport) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO client (kind, subject, uid, groups, comment, added) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO NOTHING
+                """,
+            arguments: [
+                client.subject.kind, client.subject.text, client.subject.uid, try groupSet(db, client.groups).stored,
+                client.comment, now(),
+            ])
+        if db.changesCount > 0 { report.othersAdded += 1 } else { report.othersKept += 1 }
+    }
+
+    /// Beside a CNAME nothing can stand (RFC 1034 section 3.6.2): what is here stays.
+    private static func adopt(_ db: Database, _ request: RecordRequest, _ report: inout AdoptReport) throws {
+        let (name, type) = (try recordName(request.name), Int(request.record.type.code))
+        try db.execute(
+            sql: """
+                INSERT INTO record (name, type, ttl, data, text, comment, added)
+                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+                WHERE NOT EXISTS (SELECT 1 FROM record WHERE name = ?1 AND (type = 5 OR ?2 = 5))
+                ON CONFLICT DO NOTHING
+                """,
+            arguments: [
+                name, type, Int64(request.record.ttl), Data(request.record.data), request.record.text, request.comment,
+                now(),
+            ])
+        if db.changesCount > 0 { report.othersAdded += 1 } else { report.othersKept += 1 }
     }
 }

@@ -8,7 +8,7 @@ public struct GravityFile {
     private let db: Database
     private let tables: Set<String>
     private var settings = ForeignSettings(origin: "Pi-hole")
-    /// The names of groups.
+    /// The names of groups, as they are called here.
     private var groups: [Int64: String] = [:]
 
     /// Whether a file begins as SQLite's do.
@@ -39,7 +39,28 @@ public struct GravityFile {
             throw BlocklistError.listRefused(path, "a SQLite database, but not a gravity.db: it has no table 'adlist'")
         }
         guard tables.contains("group") else { return }
-        for row in try Row.fetchAll(db, sql: "SELECT id, name FROM \"group\"") { groups[row["id"]] = row["name"] }
+        for row in try Row.fetchAll(db, sql: "SELECT * FROM \"group\" ORDER BY id") {
+            let (id, name, enabled): (Int64, String, Bool) = (row["id"], row["name"], row["enabled"])
+            groups[id] = id == 0 ? PolicyGroup.standard : GravityFile.groupName(name)
+            if id == 0 {
+                guard !enabled else { continue }
+                settings.left.append(
+                    .init(place: "group 0", text: name, reason: "switched off there; the group 'default' stays on here")
+                )
+            } else {
+                settings.groups.append(
+                    .init(name: groups[id]!, enabled: enabled, comment: row["description"] ?? ""))
+            }
+        }
+    }
+
+    /// A group's name here has no blanks, no commas and no hyphen in front.
+    private static func groupName(_ name: String) -> String {
+        let text = String(
+            String.UnicodeScalarView(
+                name.unicodeScalars.map { $0.value <= 0x20 || $0 == "," || $0.value == 0x7F ? "-" : $0 }))
+        let cut = text.drop { $0 == "-" }
+        return cut.isEmpty ? "group" : String(cut.prefix(24))
     }
 
     private mutating func readLists() throws {
@@ -49,15 +70,15 @@ public struct GravityFile {
             let place = "adlist \(id)"
             // Of version 6 on: 1 for a list that allows.
             let type: Int64? = row.hasColumn("type") ? row["type"] : nil
-            if let reason = try reasonToLeave("adlist", id) {
-                settings.left.append(.init(place: place, text: address, reason: reason))
+            guard let members = try members("adlist", id) else {
+                settings.left.append(.init(place: place, text: address, reason: GravityFile.nowhere))
                 continue
             }
             let title = comment.map { $0.trimmed }.flatMap { $0.isEmpty ? nil : $0 }
             settings.add(
                 .init(
                     name: title ?? GravityFile.title(address), source: address, allow: type == 1,
-                    enabled: row["enabled"]),
+                    enabled: row["enabled"], groups: members),
                 place: place)
         }
     }
@@ -92,36 +113,46 @@ public struct GravityFile {
         func leave(_ reason: String) { settings.left.append(.init(place: place, text: domain, reason: reason)) }
         guard 0...3 ~= type else { return leave("of type \(type), which is not known") }
         guard enabled else { return leave("switched off there; rules here are always in force") }
-        if let reason = try reasonToLeave(table, id) { return leave(reason) }
+        guard let members = try members(table, id) else { return leave(GravityFile.nowhere) }
         if type >= 2, let option = domain.firstIndex(of: ";") {
             return leave("the option '\(domain[option...])' behind an expression is not supported")
         }
         settings.add(
-            .init(type % 2 == 0 ? .allow : .deny, type < 2 ? .exact : .regex, domain, comment: comment ?? ""),
+            .init(
+                type % 2 == 0 ? .allow : .deny, type < 2 ? .exact : .regex, domain, comment: comment ?? "",
+                groups: members),
             place: place)
     }
 
-    /// Why something is not in force for everybody; nil when it is.
-    private func reasonToLeave(_ table: String, _ id: Int64) throws -> String? {
-        guard tables.contains("\(table)_by_group") else { return nil }
+    private static let nowhere = "in no group, so not in force there"
+
+    /// The groups that something is in, none when it is `default` alone; nil: in none at all.
+    private func members(_ table: String, _ id: Int64) throws -> [String]? {
+        guard tables.contains("\(table)_by_group") else { return [] }
         let members = try Int64.fetchAll(
             db, sql: "SELECT group_id FROM \(table)_by_group WHERE \(table)_id = ? ORDER BY 1", arguments: [id])
-        if members.contains(0) { return nil }
-        if members.isEmpty { return "in no group, so not in force there" }
-        return "only for " + members.map { "group '\(groups[$0] ?? "\($0)")'" }.joined(separator: ", ")
+        if members.isEmpty { return nil }
+        return members == [0] ? [] : members.compactMap { groups[$0] }
     }
 
     private mutating func readClients() throws {
-        guard tables.contains("client") else { return }
+        guard tables.contains("client"), tables.contains("client_by_group") else { return }
         for row in try Row.fetchAll(db, sql: "SELECT * FROM client ORDER BY id") {
-            let id: Int64 = row["id"]
-            let members = try Int64.fetchAll(
-                db, sql: "SELECT group_id FROM client_by_group WHERE client_id = ? ORDER BY 1", arguments: [id])
-            let names = members.map { "'\(groups[$0] ?? "\($0)")'" }.joined(separator: ", ")
-            settings.left.append(
-                .init(
-                    place: "client \(id)", text: row["ip"],
-                    reason: members.isEmpty ? "a client in no group" : "a client of the group \(names)"))
+            let (id, text, comment): (Int64, String, String?) = (row["id"], row["ip"], row["comment"])
+            let place = "client \(id)"
+            guard let names = try members("client", id) else {
+                settings.left.append(
+                    .init(place: place, text: text, reason: "a client in no group: nothing is in force for it"))
+                continue
+            }
+            // Whoever is in no other group is in this one here.
+            guard !names.isEmpty else { continue }
+            do {
+                settings.clients.append(
+                    .init(subject: try PolicySubject(client: text), groups: names, comment: comment ?? ""))
+            } catch {
+                settings.left.append(.init(place: place, text: text, reason: "\(error)"))
+            }
         }
     }
 }

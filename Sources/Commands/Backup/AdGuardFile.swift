@@ -1,5 +1,6 @@
 import Blocklist
 import Foundation
+import Wire
 import Yams
 
 /// An `AdGuardHome.yaml`, of schema versions before and after 2023: filters, the user's rules; what else changes DNS there
@@ -94,7 +95,24 @@ private struct AdGuardReader {
             guard let rewrite = node.mapping, let domain = rewrite[.init("domain")]?.string else {
                 throw mistake(node, "a rewrite has a domain")
             }
-            leave(node, "\(domain) → \(rewrite[.init("answer")]?.string ?? "")", "a rewrite")
+            let answer = rewrite[.init("answer")]?.string ?? ""
+            let text = "\(domain) → \(answer)"
+            guard rewrite[.init("enabled")]?.bool ?? true else {
+                leave(node, text, "switched off there; local records are always in force")
+                continue
+            }
+            let type = IPAddress(answer).map { $0.isIPv6 ? "AAAA" : "A" } ?? "CNAME"
+            guard answer != "A", answer != "AAAA", !answer.isEmpty else {
+                leave(node, text, "an exception among rewrites")
+                continue
+            }
+            do {
+                _ = try DomainName(domain.hasPrefix("*.") ? String(domain.dropFirst(2)) : domain)
+                settings.records.append(
+                    .init(domain, try RecordText.parse(type: type, data: answer, ttl: 300), comment: "AdGuard Home"))
+            } catch {
+                leave(node, text, "\(error)")
+            }
         }
     }
 

@@ -100,6 +100,7 @@ struct ImportCommand: ParsableCommand {
             print(
                 "\(dryRun ? "would take in" : "took in") \(file.printable) of \(settings.origin): "
                     + "\(report.listsAdded.count) lists, \(Quantity.count(report.rulesAdded)) rules"
+                    + (report.othersAdded > 0 ? ", \(report.othersAdded) groups, clients and records" : "")
                     + (report.listsKept.count + report.rulesKept > 0
                         ? "; already there: \(report.listsKept.count) lists, \(Quantity.count(report.rulesKept)) rules"
                         : "")
@@ -135,6 +136,7 @@ struct ImportCommand: ParsableCommand {
             ("lists_added", .array(report.listsAdded.map(JSONValue.string))),
             ("lists_kept", .array(report.listsKept.map(JSONValue.string))),
             ("rules_added", .integer(Int64(report.rulesAdded))), ("rules_kept", .integer(Int64(report.rulesKept))),
+            ("others_added", .integer(Int64(report.othersAdded))), ("others_kept", .integer(Int64(report.othersKept))),
             (
                 "not_taken",
                 .array(

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Blocklist
 import DNSProxy
+import Daemon
+import Foundation
 import Kernel
 import Wire
 
@@ -14,13 +16,15 @@ struct Why: ParsableCommand {
             query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
             Below it stands the whole chain, in the order in which things are asked: everything that speaks of the name,
             what decided marked with '*', what has no say and why; the cache of the running webtun; the upstreams. The
-            names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter.
+            names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter. --client says
+            from which address a query comes, --at when: groups, schedules and pauses are those of then.
 
             Examples:
               webtun why ads.example
               webtun why ads.example --type HTTPS
               webtun why bücher.example --json
               webtun why www.shop.example --resolve
+              webtun why games.example --client 192.0.2.7 --at 21:30
               webtun why shop.example --app firefox --user alice
               webtun why 203.0.113.7 --port 853 --proto tcp
               webtun why 203.0.113.7 --name shop.example
@@ -41,6 +45,12 @@ struct Why: ParsableCommand {
     var flowName: String?
     @Flag(name: .customLong("resolve"), help: "Ask an upstream, and judge the names that CNAMEs lead to.")
     var resolve = false
+    @Option(name: .customLong("client"), help: ArgumentHelp("The address that asks.", valueName: "address"))
+    var client: ClientAddress?
+    @Option(
+        name: .customLong("at"),
+        help: ArgumentHelp("When: 21:30, 2026-11-24T21:30 (local time), or an ISO 8601 time.", valueName: "time"))
+    var at: PointInTime?
     @OptionGroup var owner: OwnerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
@@ -59,19 +69,27 @@ struct Why: ParsableCommand {
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         let asker = try owner.owner.example
-        if let remote = IPAddress(name) { return try explain(remote, asker, store) }
+        let policy = try ListWork.withProgress("") { try store.snapshot(at: at?.microseconds, progress: $0) }
+        // A query of this machine comes from an address that is in no group but by its program or user.
+        let address = client?.address ?? IPAddress(v4: 0x7F00_0001)
+        let who = Asker(owner: asker, profile: policy.profile(of: address, owner: asker))
+        if let remote = IPAddress(name) { return try explain(remote, who, store, policy) }
         let name = try DomainName(name)
-        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
         let qtype = RecordType((type ?? "A").uppercased())?.code ?? 0
-        let explanation = try store.explain(name, qtype: qtype, asker: Asker(owner: asker), in: policy)
-        let status = WhyAnswer.status(state: global.stateDirectory)
-        let answer = try WhyAnswer(name, type: type ?? "A", asker, policy, status: status)
-        let links = try store.chain(name, qtype: qtype, asker: Asker(owner: asker), explanation, in: policy)
-        var chain = WhyChain(links, explanation, status)
+        let explanation = try store.explain(name, qtype: qtype, asker: who, in: policy)
+        var status = WhyAnswer.status(state: global.stateDirectory)
+        if let at {
+            let pause = try store.pauses(at: at.microseconds).first { $0.scope == .all }
+            status?.pausedUntil = pause.map { $0.until ?? -1 }
+        }
+        let answer = try WhyAnswer(name, type: type ?? "A", asker, address, policy, status: status)
+        let links = try store.chain(name, qtype: qtype, asker: who, explanation, in: policy)
+        var chain = WhyChain(links, explanation, status, policy, who)
+        try chain.addLocal(name, store, policy)
         chain.lookAt(name, qtype: qtype, state: global.stateDirectory, isRunning: status != nil)
         if resolve {
             try chain.resolve(
-                name, type: type ?? "A", qtype: qtype, Asker(owner: asker), store, policy,
+                name, type: type ?? "A", qtype: qtype, who, store, policy,
                 isAllowed: explanation.verdict.action == .allow)
         }
         print(
@@ -81,13 +99,14 @@ struct Why: ParsableCommand {
         if explanation.verdict.action == .block || chain.isBlockedByCNAME { throw ExitStatus.blocked.exit }
     }
 
-    private func explain(_ remote: IPAddress, _ asker: Owner, _ store: BlocklistStore) throws {
+    private func explain(
+        _ remote: IPAddress, _ asker: Asker, _ store: BlocklistStore, _ policy: PolicySnapshot
+    ) throws {
         var question = BlocklistStore.FlowQuestion(remote: remote)
         question.proto = proto?.number ?? 6
         question.port = FlowConditions.hasPorts(question.proto) ? port ?? 443 : 0
         question.name = try flowName.map { try DomainName($0).text }
-        question.asker = Asker(owner: asker)
-        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
+        question.asker = asker
         let explanation = try store.explain(question, in: policy)
         print(output.json ? FlowText.json(explanation).description : FlowText.text(explanation, style: .output))
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
@@ -138,5 +157,38 @@ struct Why: ParsableCommand {
         if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
         for (name, value) in answer.facts { fact(name, value) }
         return lines.joined(separator: "\n")
+    }
+}
+
+/// An address, as an argument.
+struct ClientAddress: ExpressibleByArgument {
+    let address: IPAddress
+
+    init?(argument: String) {
+        guard let address = IPAddress(argument) else { return nil }
+        self.address = address
+    }
+}
+
+/// A point in time, as an argument: a time of today, a day and a time of the machine's zone, or ISO 8601 with a zone.
+struct PointInTime: ExpressibleByArgument {
+    /// Since 1970, UTC.
+    let microseconds: Int64
+
+    init?(argument: String) {
+        let formatter = DateFormatter()
+        formatter.locale = Locale(identifier: "en_US_POSIX")
+        formatter.isLenient = false
+        let day = formatter.calendar.dateComponents([.year, .month, .day], from: Date())
+        let words = argument.count <= 5 ? "\(day.year ?? 0)-\(day.month ?? 0)-\(day.day ?? 0)T\(argument)" : argument
+        for format in ["yyyy-M-d'T'H:mm", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd HH:mm"] {
+            formatter.dateFormat = format
+            if let date = formatter.date(from: words) {
+                microseconds = Int64(date.timeIntervalSince1970 * 1_000_000)
+                return
+            }
+        }
+        guard argument.count > 16, let date = try? Date.ISO8601FormatStyle().parse(argument) else { return nil }
+        microseconds = Int64(date.timeIntervalSince1970 * 1_000_000)
     }
 }
