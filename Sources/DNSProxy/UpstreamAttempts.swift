@@ -39,7 +39,7 @@ extension UpstreamExchange {
     @discardableResult
     mutating func askNext(_ slot: Int, now: UInt64, poller: borrowing Poller) -> Bool {
         while true {
-            let server = candidate(table.slots[slot])
+            let server = candidate(slot)
             guard server >= 0 else { break }
             table.slots[slot].asked |= 1 << UInt64(server)
             let edns = servers[server].usesEDNS(at: now)
@@ -51,10 +51,13 @@ extension UpstreamExchange {
     }
 
     /// The first server for a question that is up, else the first that is down; -1 when all were asked.
-    func candidate(_ slot: UpstreamSlot) -> Int {
+    func candidate(_ slot: Int) -> Int {
         var down = -1
-        let open = slot.allowed & ~(slot.asked | slot.spent)
-        for index in servers.indices where open >> UInt64(index) & 1 != 0 {
+        let open = table.slots[slot].allowed & ~(table.slots[slot].asked | table.slots[slot].spent)
+        let zone = Int(table.slots[slot].zone)
+        let group = zone < 0 ? usual : zoneServers[zone]
+        for number in group.order where open >> UInt64(number) & 1 != 0 {
+            let index = Int(number)
             if !servers[index].isDown { return index }
             if down < 0 { down = index }
         }
@@ -94,7 +97,7 @@ extension UpstreamExchange {
             table.slots[slot].failure = .timeout
             return fail(slot, now: now)
         }
-        if candidate(table.slots[slot]) < 0 {
+        if candidate(slot) < 0 {
             // An error from one server and silence from the others, twice: it will not get better.
             if table.slots[slot].failure == .serverFailure, table.slots[slot].round > 0 { return fail(slot, now: now) }
             table.slots[slot].asked = 0

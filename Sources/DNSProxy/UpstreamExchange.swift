@@ -77,9 +77,9 @@ public struct UpstreamExchange: ~Copyable {
     /// The list, and the zones with servers of their own.
     var list: [SocketAddress]
     var forwards = ForwardTable([])
-    /// Bit n: server n is for names of no zone; of each zone.
-    var listMask: UInt64 = 0
-    var zoneMasks: [UInt64] = []
+    /// Those for names of no zone, and those of each zone.
+    var usual = ServerGroup()
+    var zoneServers: [ServerGroup] = []
     var sockets: UpstreamSockets
     var streams: UpstreamStreams
     var table: UpstreamTable
@@ -172,7 +172,7 @@ public struct UpstreamExchange: ~Copyable {
             return -1
         }
         table.slots[slot].started = now
-        table.slots[slot].allowed = allowed(for: name)
+        place(slot)
         askNext(slot, now: now, poller: poller)
         if table.slots[slot].isInFlight { probe(slot, now: now, poller: poller) }
         return slot

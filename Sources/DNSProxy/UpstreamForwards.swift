@@ -2,6 +2,20 @@ public import Blocklist
 public import Kernel
 import Wire
 
+/// Servers by their index, in order of preference.
+struct ServerGroup {
+    var order: [UInt8] = []
+    /// Bit n: server n belongs to it.
+    var mask: UInt64 = 0
+
+    init() {}
+
+    init(_ indices: [Int]) {
+        order = indices.map(UInt8.init)
+        mask = indices.reduce(0) { $0 | 1 << UInt64($1) }
+    }
+}
+
 /// Which servers a question may go to: those of the forward zone that holds its name, else those of the list. There is no
 /// other way: a name of a zone never reaches a server of the list, whatever fails.
 extension UpstreamExchange {
@@ -21,10 +35,11 @@ extension UpstreamExchange {
         if !isSame { arrangeAgain(now: now, poller: poller) }
     }
 
-    /// The servers that may be asked for a name: a bit each.
-    func allowed(for name: borrowing Name) -> UInt64 {
-        let zone = forwards.zone(of: name.bytes)
-        return zone < 0 ? listMask : zoneMasks[zone]
+    /// Notes which servers may be asked a slot's question.
+    mutating func place(_ slot: Int) {
+        let zone = forwards.zone(of: table.slots[slot].question.name.bytes)
+        table.slots[slot].zone = Int32(zone)
+        table.slots[slot].allowed = zone < 0 ? usual.mask : zoneServers[zone].mask
     }
 
     /// Makes the servers from the list and the zones.
@@ -39,11 +54,8 @@ extension UpstreamExchange {
             servers.append(server)
             return servers.count - 1
         }
-        listMask = list.reduce(0) { mask, address in place(of: address).map { mask | 1 << UInt64($0) } ?? mask }
-        zoneMasks = forwards.zones.map { zone in
-            guard zone.isForwarded else { return 0 }
-            return zone.servers.reduce(0) { mask, address in place(of: address).map { mask | 1 << UInt64($0) } ?? mask }
-        }
+        usual = ServerGroup(list.compactMap(place))
+        zoneServers = forwards.zones.map { ServerGroup($0.isForwarded ? $0.servers.compactMap(place) : []) }
     }
 
     private mutating func arrangeAgain(now: UInt64, poller: borrowing Poller) {
@@ -55,7 +67,7 @@ extension UpstreamExchange {
             table.slots[slot].asked = 0
             table.slots[slot].spent = 0
             table.slots[slot].plainServer = -1
-            table.slots[slot].allowed = allowed(for: table.slots[slot].question.name)
+            place(slot)
             askNext(slot, now: now, poller: poller)
         }
     }

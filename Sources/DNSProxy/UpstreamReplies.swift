@@ -80,7 +80,7 @@ extension UpstreamExchange {
 
     /// Whether a server that is up has still to answer, or to be asked.
     private func isAnyBetter(_ slot: Int, than index: Int) -> Bool {
-        let next = candidate(table.slots[slot])
+        let next = candidate(slot)
         if next >= 0, !servers[next].isDown { return true }
         for other in 0..<UpstreamSlot.attempts where other != index {
             let attempt = table.slots[slot].attempts[other]

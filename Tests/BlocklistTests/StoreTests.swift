@@ -195,6 +195,27 @@ struct StoreTests {
         #expect(try follower.poll() == nil)
     }
 
+    /// The kernel tells of a commit; nobody has to wait for the next look.
+    @Test func followerHearsOfChanges() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        let follower = try PolicyFollower(state: store.state, current: store.snapshot())
+        while try follower.poll() != nil || follower.number == nil { usleep(1000) }
+        let number = try #require(follower.number)
+        var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&entry, 1, 0) == 0, "nothing has happened")
+        #expect(follower.pause == 1000)
+        // Another connection, as another process has one.
+        let other = try BlocklistStore(state: store.state)
+        _ = try other.setRules([.init(.deny, .suffix, "mine.example")])
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("mine.example").action == .block)
+        _ = try other.add(scratch.file("ads.txt", "ads.example\n"))
+        try other.compile()
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("ads.example").action == .block)
+    }
+
     /// Lists changed and nobody compiled, as when the command was killed: the follower does it.
     @Test func followerCompilesWhatOthersLeft() throws {
         let scratch = try Scratch()
@@ -234,8 +255,10 @@ struct StoreTests {
         let store = try BlocklistStore(state: scratch.path + "/state")
         _ = try store.add(scratch.file("ads.txt", "0.0.0.0 ads.example\n0.0.0.0 a.test ads.test # two\n"))
         _ = try store.setRules([.init(.allow, .regex, "^ads")])
-        let (hits, total) = try store.search("ADS", limit: 10)
-        #expect(total == 3)
+        let found = try store.search("ADS", limit: 10)
+        let hits = found.hits
+        #expect(
+            found.counts == [.init(list: nil, enabled: true, found: 1), .init(list: "ads", enabled: true, found: 2)])
         #expect(hits.map(\.name) == ["^ads", "ads.example", "ads.test"])
         #expect(hits.map(\.rule) == ["^ads", "0.0.0.0 ads.example", "0.0.0.0 a.test ads.test"])
         #expect(try store.search("ads", limit: 1).total == 3)

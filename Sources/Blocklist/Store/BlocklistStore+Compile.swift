@@ -53,11 +53,14 @@ extension BlocklistStore {
         return true
     }
 
-    private static func build(
-        _ db: Database, _ counters: Counters, to path: String, _ progress: ProgressHandler
+    /// - Parameter excluding: a list that is left out.
+    static func build(
+        _ db: Database, _ counters: Counters, to path: String, excluding: Int32? = nil, _ progress: ProgressHandler
     ) throws {
-        let lists = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
-            .map(BlockList.init)
+        let lists = try Row.fetchAll(
+            db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 AND id IS NOT ? ORDER BY id",
+            arguments: [excluding]
+        ).map(BlockList.init)
         let total = lists.reduce(0) { $0 + $1.entries }
         var builder = try IndexBuilder(
             .init(

@@ -178,6 +178,7 @@ enum Schema {
         }
         registerOptions(&migrator)
         registerLocal(&migrator)
+        registerRuleChanges(&migrator)
         return migrator
     }
 }
