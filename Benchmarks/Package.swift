@@ -16,6 +16,9 @@ let package = Package(
             name: "logask", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6)]),
         .executableTarget(
+            name: "lists", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
             name: "logfill", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
     ]

@@ -26,7 +26,7 @@ public struct Webtun: AsyncParsableCommand {
                 name: "List and rule",
                 subcommands: [
                     ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
-                    SafeSearchCommand.self, Why.self, Search.self,
+                    SafeSearchCommand.self, Why.self, Search.self, ExportCommand.self, ImportCommand.self,
                 ]),
             CommandGroup(name: "Name", subcommands: [RecordCommand.self, ForwardCommand.self]),
             CommandGroup(

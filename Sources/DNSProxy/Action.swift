@@ -24,6 +24,8 @@ public struct Answer: Sendable {
     public var isAuthentic: Bool
     /// The upstream that answered; the unspecified address for none.
     public var upstream: SocketAddress
+    /// Nothing is sent: a list drops the query.
+    public var isSilent = false
 
     @inlinable
     init(_ byteCount: Int, _ reason: Reason, _ rcode: RCode, _ verdict: Verdict = .forward) {

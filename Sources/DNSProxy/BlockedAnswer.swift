@@ -10,12 +10,15 @@ struct BlockedAnswer {
         switch answer {
         case .configured: blocking.mode
         case .nxdomain: .nxdomain
-        case .nodata: .nodata
+        case .refused, .servfail: .refused
+        // The engine has other answers to the last three, unless there is nothing to make them of.
+        case .nodata, .drop, .truncate, .records: .nodata
         }
     }
 
     func rcode(_ answer: Verdict.Answer) -> RCode {
-        switch mode(answer) {
+        if answer == .servfail { return .serverFailure }
+        return switch mode(answer) {
         case .nxdomain: .nameError
         case .refused: .refused
         case .null, .nodata, .custom: .noError

@@ -9,8 +9,16 @@ enum Splice: UInt8 {
     case record
     /// Of an enforced safe search.
     case safeSearch
+    /// Of a list: a rewrite, or data of its own.
+    case list
 
-    var reason: Reason { self == .safeSearch ? .safesearch : .record }
+    var reason: Reason {
+        switch self {
+        case .safeSearch: .safesearch
+        case .list: .list
+        case .none, .record: .record
+        }
+    }
 }
 
 /// The stages that answer from local data: the user's records, enforced safe search, and zones that are never asked for.
@@ -56,13 +64,21 @@ extension Engine {
         return .answer(finish(draft, .nameError, .record, verdict, question, isStream: isStream, &out))
     }
 
+    /// The answer that a list gives, of a verdict whose answer is `.records`.
+    mutating func answerListed(
+        _ verdict: Verdict, _ question: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
+    ) -> Action? {
+        guard query.qclass == Engine.internet else { return nil }
+        return answer(.list, nil, verdict, question, isStream: isStream, now: now, &out)
+    }
+
     /// The answer from a set of records, and from those its CNAMEs lead to; what these do not have is looked up.
     private mutating func answer(
-        _ source: Splice, _ place: LocalRecords.Place, _ verdict: Verdict, _ question: RawSpan, isStream: Bool,
+        _ source: Splice, _ place: LocalRecords.Place?, _ verdict: Verdict, _ question: RawSpan, isStream: Bool,
         now: UInt64, _ out: inout MutableRawSpan
     ) -> Action {
         var draft = LocalAnswer(end: Reply.composeHead(&out, query, question, .noError))
-        switch walk(source, place, &draft, &out) {
+        switch walk(source, place, verdict, &draft, &out) {
         case .answered:
             break
         case .nodata:
@@ -75,17 +91,31 @@ extension Engine {
         return .answer(finish(draft, .noError, source, verdict, question, isStream: isStream, &out))
     }
 
-    /// Appends the sets from `place` on, CNAME by CNAME; `.alias`: the last target has no local records.
+    /// Appends the sets from `place` on, or those of the lists, CNAME by CNAME; `.alias`: the last target has no local
+    /// records, nor records of a list when the lists began.
     private func walk(
-        _ source: Splice, _ place: LocalRecords.Place, _ draft: inout LocalAnswer, _ out: inout MutableRawSpan
+        _ source: Splice, _ place: LocalRecords.Place?, _ verdict: Verdict, _ draft: inout LocalAnswer,
+        _ out: inout MutableRawSpan
     ) -> LocalAnswer.Found {
         let records = policy.local.records
-        let first = source == .safeSearch ? policy.local.safeSearch : records
-        var found = draft.append(first.bytes(place), qtype: query.qtype, to: &out)
-        while found == .alias, let next = records.find(draft.target.bytes) {
+        var found: LocalAnswer.Found
+        if let place {
+            let first = source == .safeSearch ? policy.local.safeSearch : records
+            found = draft.append(first.bytes(place), qtype: query.qtype, to: &out)
+        } else {
+            found = draft.append(policy.records(of: verdict), qtype: query.qtype, to: &out)
+        }
+        while found == .alias {
             // A circle is found by its length.
             if draft.aliases >= LocalAnswer.chainLimit { return .unusable }
-            found = draft.append(records.bytes(next), qtype: query.qtype, to: &out)
+            if let next = records.find(draft.target.bytes) {
+                found = draft.append(records.bytes(next), qtype: query.qtype, to: &out)
+                continue
+            }
+            guard source == .list else { break }
+            let next = policy.verdict(for: draft.target.bytes, qtype: query.qtype, asker: asker)
+            guard next.answer == .records else { break }
+            found = draft.append(policy.records(of: next), qtype: query.qtype, to: &out)
         }
         return found
     }
@@ -126,30 +156,40 @@ extension Engine {
     }
 
     /// The answer of a query that waited for the target of its CNAMEs; `name` and `digest` become its own.
+    ///
+    /// - Parameter asker: who asked it.
     mutating func spliceCompletion(
-        _ source: Splice, _ question: RawSpan, isStream: Bool, into out: inout MutableRawSpan
+        _ source: Splice, _ asker: Asker, _ question: RawSpan, isStream: Bool, into out: inout MutableRawSpan
     ) -> Answer {
         _ = name.parse(question, at: 0)
         digest = AnswerDigest()
         guard completion.isAdmitted else { return fail(query, question, .failed, &out) }
+        self.asker = asker
         let local = policy.local
-        let records = source == .safeSearch ? local.safeSearch : local.records
         // The records may have changed meanwhile, and lead elsewhere.
-        guard let place = records.find(name.bytes) else { return failRecords(source, question, &out) }
+        var place: LocalRecords.Place?
+        var verdict = Verdict.forward
+        if source == .list {
+            verdict = policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
+        } else {
+            place = (source == .safeSearch ? local.safeSearch : local.records).find(name.bytes)
+        }
+        guard place != nil || verdict.answer == .records else { return failRecords(source, question, &out) }
         var draft = LocalAnswer(end: Reply.composeHead(&out, query, question, .noError))
-        guard walk(source, place, &draft, &out) == .alias, draft.target == completion.name(completion.slot) else {
+        guard walk(source, place, verdict, &draft, &out) == .alias, draft.target == completion.name(completion.slot)
+        else {
             return failRecords(source, question, &out)
         }
         let rcode = RCode(completion.facts.rcode)
         guard rcode == .noError || rcode == .nameError else {
             let byteCount = Reply.composeEmpty(
                 &out, query, question: question, rcode: rcode, error: nil, text: RawSpan())
-            return Answer(byteCount, source.reason, rcode)
+            return Answer(byteCount, source.reason, rcode, verdict)
         }
         guard draft.splice(completion.message, elapsed: 0, to: &out) else {
             return failRecords(source, question, &out)
         }
-        var answer = finish(draft, rcode, source, .forward, question, isStream: isStream, &out)
+        var answer = finish(draft, rcode, source, verdict, question, isStream: isStream, &out)
         answer.upstream = completion.upstream
         return answer
     }

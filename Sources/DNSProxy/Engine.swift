@@ -17,6 +17,8 @@ public struct Engine: ~Copyable {
     public internal(set) var asked = Name()
     /// After `.ask`: what the upstream's answer is put behind.
     var splice = Splice.none
+    /// Who sent the last query.
+    var asker = Asker.everybody
     /// `name` and `digest` are those of a query whose answer was spliced.
     private var isSpliced = false
     /// Until when nothing is filtered, nanoseconds on the monotonic clock.
@@ -111,10 +113,16 @@ public struct Engine: ~Copyable {
         if let action = answerRecord(question, isStream: isStream, now: now, into: &out) { return action }
 
         let isPaused = now < pausedUntil
-        let verdict =
-            isPaused
-            ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker(client, owner))
+        asker = asker(client, owner)
+        var verdict = isPaused ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
+        // A list that sends its clients to TCP has nothing against a query that came this way.
+        if isStream, verdict.answer == .truncate { verdict = .forward }
         if verdict.action == .block {
+            if verdict.answer == .records,
+                let action = answerListed(verdict, question, isStream: isStream, now: now, into: &out)
+            {
+                return action
+            }
             return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
         if !isPaused,
@@ -197,8 +205,18 @@ public struct Engine: ~Copyable {
     private mutating func block(
         _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
     ) -> Answer {
+        if verdict.answer == .drop {
+            var answer = Answer(0, reason, .refused, verdict)
+            answer.isSilent = true
+            return answer
+        }
         let rcode = blocked.rcode(verdict.answer)
         var at = Reply.composeHead(&out, query, question, rcode)
+        if verdict.answer == .truncate {
+            out.put16(2, out.get16(2) | Flags.tc)
+            if query.hasEDNS { at = Reply.composeOPT(&out, at: at, query, rcode, nil, RawSpan()) }
+            return Answer(at, reason, rcode, verdict)
+        }
         at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
         if query.hasEDNS {
             let place = lists.place(of: verdict.list, in: policy)
@@ -284,7 +302,9 @@ public struct Engine: ~Copyable {
             isSpliced = true
             return (
                 parked.origin,
-                spliceCompletion(parked.splice, question, isStream: parked.origin.isStream, into: &out)
+                spliceCompletion(
+                    parked.splice, asker(parked.origin.client, parked.origin.owner), question,
+                    isStream: parked.origin.isStream, into: &out)
             )
         }
         if isSpliced {

@@ -177,6 +177,10 @@ extension PacketPath {
 
     /// Sends the answer that stands in the output buffer to whoever asked.
     private mutating func send(_ answer: Answer, to origin: Origin) {
+        if answer.isSilent {
+            if origin.isStream { server.discard(StreamToken(origin.stream), poller: poller, now: Clock.monotonic()) }
+            return
+        }
         learn(answer, origin)
         if origin.isStream {
             let message = unsafe messageRoom(isIPv6: true)
@@ -195,7 +199,8 @@ extension PacketPath {
 
     /// Flows to the addresses of an answer have its name.
     private mutating func learn(_ answer: Answer, _ origin: Origin) {
-        guard learnsNames, answer.verdict.action != .block, answer.rcode == .noError else { return }
+        guard learnsNames, answer.verdict.action != .block || answer.verdict.givesAnswer, answer.rcode == .noError
+        else { return }
         let message = unsafe messageRoom(isIPv6: origin.isStream || origin.client.isIPv6)
         flows.learn(
             client: log.client(origin.client), message.bytes.extracting(first: answer.byteCount),

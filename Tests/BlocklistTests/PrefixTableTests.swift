@@ -89,6 +89,34 @@ struct PrefixTableTests {
         #expect(built.find(IPAddress("198.51.100.7")!) == [2, 32])
     }
 
+    /// What speaks when a prefix does not: every prefix that holds the address, from the longest on, equal ones in their
+    /// order.
+    @Test func outerPrefixesFollow() {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("PrefixTableTests seed \(seed)")
+        var random = Seeded(state: seed)
+        for _ in 0..<40 {
+            let prefixes = (0..<Int.random(in: 1...60, using: &random)).map { _ -> IPPrefix in
+                let bits = random.next() & 0x8000_0181_0000_0003
+                return random.next() % 2 == 0
+                    ? IPPrefix(IPAddress(v4: UInt32(bits >> 32)), length: Int.random(in: 0...32, using: &random))
+                    : IPPrefix(IPAddress(high: bits, low: 0), length: Int.random(in: 0...128, using: &random))
+            }
+            let built = Built(prefixes)
+            for address in prefixes.map(\.address) {
+                var found: [Int] = []
+                var hit = built.table.longest(address)
+                while let current = hit {
+                    found.append(Int(current.source))
+                    hit = built.table.outer(current.source)
+                }
+                let expected = prefixes.indices.filter { prefixes[$0].contains(address) }
+                    .sorted { (-prefixes[$0].length, $0) < (-prefixes[$1].length, $1) }.map { $0 + 1 }
+                #expect(found == expected)
+            }
+        }
+    }
+
     @Test func randomPrefixes() {
         let seed = UInt64.random(in: 0...UInt64.max)
         print("PrefixTableTests seed \(seed)")

@@ -17,8 +17,10 @@ struct StoreTests {
         #expect(snapshot.names == 4)
         #expect(snapshot.listName(1) == "ads")
         let verdict = snapshot.verdict("www.ads.example")
-        #expect(verdict == Verdict(action: .block, match: .suffix, list: 1, rule: 3, labels: 2))
-        #expect(snapshot.verdict("b.test").rule == 5)
+        #expect(verdict == Verdict(action: .block, match: .suffix, list: 1, rule: 0, labels: 2))
+        let why = try store.explain(DomainName("www.ads.example"), in: snapshot)
+        #expect(why.line == 3 && why.rule == "0.0.0.0 ads.example")
+        #expect(try store.explain(DomainName("b.test"), in: snapshot).line == 5)
         #expect(snapshot.verdict("example") == .forward)
         #expect(try store.lists().map(\.name) == ["ads"])
     }
@@ -107,9 +109,18 @@ struct StoreTests {
             try bytes.write(to: path, options: .atomic)
             let snapshot = try store.snapshot()
             #expect(snapshot.names == 3_000)
-            #expect(snapshot.verdict("www.ads2999.example").rule == 3_000)
+            #expect(snapshot.verdict("www.ads2999.example").action == .block)
             #expect(try Data(contentsOf: path) == good)
         }
+        // One of an older format: the version is the second word of the header.
+        var older = good
+        older[8] = 2
+        try older.write(to: path, options: .atomic)
+        #expect(throws: BlocklistError.indexCorrupt(store.indexPath, "version 2, not 3")) {
+            try PolicySnapshot(state: store.state)
+        }
+        #expect(try store.snapshot().names == 3_000)
+        #expect(try Data(contentsOf: path) == good)
         try FileManager.default.removeItem(at: path)
         #expect(throws: BlocklistError.indexMissing(store.indexPath)) { try PolicySnapshot(state: store.state) }
         #expect(try store.snapshot().names == 3_000)
@@ -184,6 +195,27 @@ struct StoreTests {
         #expect(try follower.poll() == nil)
     }
 
+    /// The kernel tells of a commit; nobody has to wait for the next look.
+    @Test func followerHearsOfChanges() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        let follower = try PolicyFollower(state: store.state, current: store.snapshot())
+        while try follower.poll() != nil || follower.number == nil { usleep(1000) }
+        let number = try #require(follower.number)
+        var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&entry, 1, 0) == 0, "nothing has happened")
+        #expect(follower.pause == 1000)
+        // Another connection, as another process has one.
+        let other = try BlocklistStore(state: store.state)
+        _ = try other.setRules([.init(.deny, .suffix, "mine.example")])
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("mine.example").action == .block)
+        _ = try other.add(scratch.file("ads.txt", "ads.example\n"))
+        try other.compile()
+        #expect(poll(&entry, 1, 10_000) == 1)
+        #expect(try follower.poll()?.verdict("ads.example").action == .block)
+    }
+
     /// Lists changed and nobody compiled, as when the command was killed: the follower does it.
     @Test func followerCompilesWhatOthersLeft() throws {
         let scratch = try Scratch()
@@ -223,8 +255,10 @@ struct StoreTests {
         let store = try BlocklistStore(state: scratch.path + "/state")
         _ = try store.add(scratch.file("ads.txt", "0.0.0.0 ads.example\n0.0.0.0 a.test ads.test # two\n"))
         _ = try store.setRules([.init(.allow, .regex, "^ads")])
-        let (hits, total) = try store.search("ADS", limit: 10)
-        #expect(total == 3)
+        let found = try store.search("ADS", limit: 10)
+        let hits = found.hits
+        #expect(
+            found.counts == [.init(list: nil, enabled: true, found: 1), .init(list: "ads", enabled: true, found: 2)])
         #expect(hits.map(\.name) == ["^ads", "ads.example", "ads.test"])
         #expect(hits.map(\.rule) == ["^ads", "0.0.0.0 ads.example", "0.0.0.0 a.test ads.test"])
         #expect(try store.search("ads", limit: 1).total == 3)

@@ -47,8 +47,8 @@ func wire(_ text: String) -> [UInt8] {
 }
 
 extension PolicySnapshot {
-    func verdict(_ text: String) -> Verdict {
-        verdict(for: wire(text).span.bytes)
+    func verdict(_ text: String, profile: UInt16 = 0) -> Verdict {
+        verdict(for: wire(text).span.bytes, asker: Asker(profile: profile))
     }
 }
 
@@ -62,11 +62,11 @@ extension IndexBuilder {
 /// A snapshot of an index built in memory and of rules.
 func snapshot(
     _ classes: [IndexBuilder.SourceClass], _ entries: [(name: String, index: Int, line: Int)], rules: [UserRule] = [],
-    hashMask: UInt64 = .max, namesPerLine: Int = 32
+    hashMask: UInt64 = .max, namesPerLine: Int = 34, profiles: Profiles = .everything
 ) throws -> PolicySnapshot {
     var builder = try IndexBuilder(
         .init(seed: 77, hashMask: hashMask), classes, expected: entries.count, namesPerLine: namesPerLine)
     for entry in entries { try builder.add(entry.name, class: entry.index, line: entry.line) }
     let image = try IndexImage(bytes: builder.build(into: IndexSink()))
-    return PolicySnapshot(index: image, overlay: try Overlay(rules, version: 0, seed: 77))
+    return PolicySnapshot(index: image, overlay: try Overlay(rules, version: 0, seed: 77), profiles: profiles)
 }

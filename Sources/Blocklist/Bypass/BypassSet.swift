@@ -3,9 +3,12 @@ import Wire
 /// The bypass protection in force, ready for lookups. Immutable; any thread.
 @safe
 final class BypassSet: Sendable {
-    /// The lists that stand for it in the index of its names, by how they are answered.
-    private static let answers: [ResolverEntry.Kind: Int] = [.names: 0, .nxdomain: 1, .nodata: 2]
+    /// How its names are answered.
+    private static let answers: [ResolverEntry.Kind: Verdict.Answer] = [
+        .names: .configured, .nxdomain: .nxdomain, .nodata: .nodata,
+    ]
 
+    /// Its names. Each is a class of its own: the list is the line of the data, the slot is the answer.
     let image: IndexImage
     let prefixes: PrefixTable
     let ports: [FlowPort]
@@ -22,18 +25,16 @@ final class BypassSet: Sendable {
     ///   - entries: empty when the protection is off.
     ///   - seed: that of the index of the lists, so that a name is hashed once for both.
     init(_ entries: [ResolverEntry], seed: UInt64) throws {
-        let highest = entries.map { Int($0.line) }.max() ?? 0
-        let classes = (0..<3).map {
-            IndexBuilder.SourceClass(list: Int32($0), kind: EntryKind(rawValue: 0), title: "", lines: highest)
-        }
-        var builder = try IndexBuilder(.init(seed: seed), classes, expected: entries.count)
+        var builder = try IndexBuilder(.init(seed: seed), expected: entries.count)
         var table = PrefixTableBuilder()
         var ports: [FlowPort] = []
         for entry in entries {
             // What some other program wrote into the database may be wrong: it is left out.
             if let answer = BypassSet.answers[entry.kind], var text = try? DomainName(entry.subject).text {
+                let number = try builder.add(
+                    .init(list: entry.line, kind: [], title: "", lines: 0, slot: UInt16(answer.rawValue)))
                 try text.withUTF8 { bytes in
-                    try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: answer, line: Int(entry.line))
+                    try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: number, line: Int(entry.line))
                 }
             } else if entry.kind == .addresses, let prefix = try? IPPrefix(entry.subject) {
                 table.add(prefix, source: UInt32(bitPattern: entry.line))

@@ -27,8 +27,8 @@ public struct FlowVerdict: Sendable, Equatable {
     public var reason: Reason
     /// The list's id in `blocklist.db`; 0 for the user's rules, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
-    /// The line in the list (from 1), the id of the rule in table `rule` (reason `rule`) or `flow` (reason `flow`), or the
-    /// line of the resolver data (reason `bypass`); -1 when nothing matched.
+    /// Of a list of addresses the line (from 1), of a list of names what `Verdict.rule` is; the id of the rule in table `rule`
+    /// (reason `rule`) or `flow` (reason `flow`); the line of the resolver data (reason `bypass`); -1 when nothing matched.
     public var rule: Int32
     /// How a rule or list of names matched the flow's name; none when something else decided.
     public var match: Verdict.Match

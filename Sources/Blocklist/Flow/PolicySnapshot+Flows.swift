@@ -33,11 +33,12 @@ extension PolicySnapshot {
         if let verdict = flows.match(remote, port, proto, name, asker.owner) { return (verdict, false) }
         let named = name.byteCount > 1 ? verdict(for: name, asker: asker) : .forward
         if named.action != .forward, named.list == 0 || named.action == .allow { return (FlowVerdict(named), false) }
-        if let hit = lists.longestPrefix(remote, isAllowed: true) {
-            return (FlowVerdict(action: .allow, reason: .list, list: hit.list, rule: hit.line), true)
+        let inForce = profiles.lists(asker.profile)
+        if let hit = lists.longestPrefix(remote, isAllowed: true, inForce) {
+            return (FlowVerdict(action: .allow, reason: .list, list: hit.of.list, rule: hit.line), true)
         }
-        if let hit = lists.longestPrefix(remote, isAllowed: false) {
-            return (FlowVerdict(action: .drop, reason: .list, list: hit.list, rule: hit.line), true)
+        if let hit = lists.longestPrefix(remote, isAllowed: false, inForce) {
+            return (FlowVerdict(action: .drop, reason: .list, list: hit.of.list, rule: hit.line), true)
         }
         if named.action != .forward { return (FlowVerdict(named), false) }
         if let line = bypass.line(remote, port, proto) {

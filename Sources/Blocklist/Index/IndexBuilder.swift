@@ -1,16 +1,24 @@
+import Glibc
+
 /// Makes a compiled index of names added one by one.
 ///
-/// Names lie in one arena, beside a 16-byte record each (hash, place, source); the records are scattered by the top
-/// bits of their hash and sorted within, names listed several times are settled, and the sections written in order.
-/// Memory: about 40 bytes a name and the names themselves. One thread.
+/// Of a name only its hash is kept, in a 16-byte record with its class; the records are scattered by the top bits of the
+/// hash and sorted within, the classes of one name become a set, and the sections are written in order. Memory: 32 bytes
+/// an entry while sorting. One thread.
 struct IndexBuilder: ~Copyable {
-    /// A list and what its entries do: one run of source numbers.
-    struct SourceClass {
+    /// Entries of one list that do the same.
+    struct SourceClass: Hashable, Sendable {
+        /// The list's id; in the overlay the rule's.
         var list: Int32
         var kind: EntryKind
+        /// The list's name.
         var title: String
-        /// The highest line number that will be added.
+        /// Of a list of addresses: the highest line number that will be added.
         var lines: Int
+        /// What its entries ask of a query besides the name, as table `entry` has it; the kind then has `hasOptions`.
+        var options = ""
+        /// The list's place in the bitmaps of profiles; in the overlay that of the rule's group.
+        var slot: UInt16 = 0
     }
 
     /// What decides between indexes: the database, its generation, and the hash.
@@ -21,56 +29,72 @@ struct IndexBuilder: ~Copyable {
         var hashMask: UInt64 = .max
     }
 
+    /// An entry: in `key` the upper 40 bits are of the hash's place, the lower 24 are the class, and once the names are
+    /// settled the set.
     struct Record {
-        var hash: UInt64
-        var place: UInt32
-        var source: UInt32
+        var key: UInt64
+        var check: UInt64
+
+        var place: UInt64 { key & IndexView.placeMask }
+        var number: Int { Int(key & ~IndexView.placeMask) }
     }
 
     /// Names in a line of the index, on average.
-    private static let namesPerLine = 32
+    private static let namesPerLine = 34
+    /// Classes that a record has bits for.
+    private static let mostClasses = 1 << 24
 
     private let identity: Identity
-    private let classes: [SourceClass]
-    /// The first source number of each class, and the number after the last.
-    private var bases: [Int] = [0]
-    private var arena: NameArena
+    private(set) var classes: [SourceClass] = []
+    /// The first source number of each class's prefixes.
+    private var bases: [UInt32] = []
+    private var sources = 0
+    private var scratch = NameScratch()
     private var records: [Record] = []
     private var depths: (low: UInt64, high: UInt64) = (0, 0)
     private let namesPerLine: Int
     private var allowed = PrefixTableBuilder()
     private var denied = PrefixTableBuilder()
+    var patterns: [ListedPattern] = []
+    /// What became of the classes of one list and kind that list a name together.
+    var joinedGroups: [[UInt32]: [UInt32]] = [:]
 
     /// - Parameters:
-    ///   - classes: in the order in which lists are preferred.
+    ///   - classes: more can be added later.
     ///   - expected: about how many names will come.
     init(
-        _ identity: Identity, _ classes: [SourceClass], expected: Int = 0, namesPerLine: Int = namesPerLine
+        _ identity: Identity, _ classes: [SourceClass] = [], expected: Int = 0, namesPerLine: Int = namesPerLine
     ) throws(BlocklistError) {
         self.identity = identity
-        self.classes = classes
         self.namesPerLine = namesPerLine
-        for sourceClass in classes { bases.append(bases.last! + sourceClass.lines + 1) }
-        guard bases.last! <= UInt32.max else {
-            throw .tooLarge("the lists hold more than 4,294,967,295 lines together")
-        }
-        arena = NameArena(capacity: expected * 24)
         records.reserveCapacity(expected)
+        for sourceClass in classes { _ = try add(sourceClass) }
+    }
+
+    /// Adds a class and returns its number.
+    mutating func add(_ sourceClass: SourceClass) throws(BlocklistError) -> Int {
+        guard classes.count < IndexBuilder.mostClasses else {
+            throw .tooLarge("the lists' entries differ in more than \(IndexBuilder.mostClasses) ways")
+        }
+        classes.append(sourceClass)
+        bases.append(UInt32(sources))
+        if sourceClass.kind.contains(.address) { sources += sourceClass.lines + 1 }
+        guard sources <= UInt32.max else {
+            throw .tooLarge("the lists of addresses hold more than 4,294,967,295 lines together")
+        }
+        return classes.count - 1
     }
 
     /// Adds a name: text as `NameBytes` describes it.
     ///
+    /// - Parameter line: for the error.
     /// - Throws: `BlocklistError.badEntry` for anything else.
     mutating func add(_ text: UnsafeRawBufferPointer, class index: Int, line: Int) throws(BlocklistError) {
-        guard 1...NameBytes.longest ~= text.count, line <= classes[index].lines else {
+        guard 1...NameBytes.longest ~= text.count, let hash = unsafe hash(text) else {
             throw .badEntry(classes[index].list, Int32(clamping: line), "not a name that an import stores")
         }
-        let place = unsafe arena.append(text)
-        guard place <= UInt32.max else { throw .tooLarge("the lists' names are longer than 4 GiB together") }
-        guard let hash = hash(place) else {
-            throw .badEntry(classes[index].list, Int32(clamping: line), "not a name that an import stores")
-        }
-        records.append(Record(hash: hash, place: UInt32(place), source: UInt32(bases[index] + line)))
+        let place = hash.place & identity.hashMask & IndexView.placeMask
+        records.append(Record(key: place | UInt64(index), check: hash.check))
     }
 
     /// Adds an address or prefix, as text in the form that imports store.
@@ -81,7 +105,7 @@ struct IndexBuilder: ~Copyable {
         guard line <= classes[index].lines, case .success(let prefix) = AddressParser.prefix(token) else {
             throw .badEntry(classes[index].list, Int32(clamping: line), "not an address that an import stores")
         }
-        let source = UInt32(bases[index] + line)
+        let source = bases[index] + UInt32(line)
         if classes[index].kind.contains(.allow) {
             allowed.add(prefix, source: source)
         } else {
@@ -89,51 +113,46 @@ struct IndexBuilder: ~Copyable {
         }
     }
 
-    /// The hash of a name in the arena, whose depth it notes; nil when the text is not a name.
-    private mutating func hash(_ place: Int) -> UInt64? {
-        let text = unsafe arena.text(place)
+    /// The hash of a name, whose depth it notes; nil when the text is not a name.
+    private mutating func hash(_ text: UnsafeRawBufferPointer) -> NameHash? {
+        let name = unsafe scratch.take(text)
         var hash = NameHash(seed: identity.seed)
-        var end = arena.length(place)
+        var end = text.count
         var at = end
         var depth = 0
         while at > 0 {
             at -= 1
-            let byte = unsafe text.load(fromByteOffset: at, as: UInt8.self)
+            let byte = unsafe name.load(fromByteOffset: at, as: UInt8.self)
             guard NameBytes.symbol(byte) != 0 else { return nil }
             guard byte == NameBytes.dot || at == 0 else { continue }
             let start = byte == NameBytes.dot ? at + 1 : 0
             guard 1...NameBytes.longestLabel ~= end - start else { return nil }
-            unsafe hash.prepend(text + start, end - start)
+            unsafe hash.prepend(name + start, end - start)
             depth += 1
             end = at
             if at == 0 && byte == NameBytes.dot { return nil }
         }
         if depth < 64 { depths.low |= 1 << UInt64(depth) } else { depths.high |= 1 << UInt64(depth - 64) }
-        return hash.value & identity.hashMask
+        return hash
     }
 
     /// Writes the index and gives back what `IndexSink.finish` does.
     consuming func build(into sink: consuming IndexSink) throws(BlocklistError) -> [UInt8] {
-        let names = settle()
+        let sets = try settle()
         var header = IndexHeader()
         header.identity = identity.database
         header.generation = identity.generation
         header.seed = identity.seed
         header.hashMask = identity.hashMask
-        header.names = UInt64(names)
-        header.entries = UInt64(records.count)
-        header.lines = UInt64(max(1, (records.count + namesPerLine - 1) / namesPerLine))
         (header.depthsLow, header.depthsHigh) = depths
         try sink.append([UInt8](repeating: 0, count: IndexHeader.size))
-        let symbols = train()
-        header.symbolsAt = UInt64(sink.written)
-        try sink.append(symbols)
-        try write(classes: classes, into: &sink, &header)
-        let lines = try writeNames(symbols, into: &sink, &header)
+        try sink.append(classes, bases, &header)
+        try sink.append(sets, &header)
+        try sink.append(records, namesPerLine: namesPerLine, setBits: sets.bits, &header)
+        records = []
         try sink.align(64)
-        header.linesAt = UInt64(sink.written)
-        try sink.append(lines)
-        try writeSources(into: &sink, &header)
+        header.patternsAt = UInt64(sink.written)
+        try sink.append(patternTable())
         try sink.align(64)
         header.allowedPrefixesAt = UInt64(sink.written)
         try sink.append(IndexBuilder.take(&allowed).finish())
@@ -149,207 +168,88 @@ struct IndexBuilder: ~Copyable {
         return taken
     }
 
-    /// A symbol table for a sample of the names, spread over all of them.
-    private func train() -> SymbolTable {
-        let count = min(records.count, 12_000)
-        var sample: [UInt8] = []
-        var ends: [Int] = []
-        for index in 0..<count {
-            let place = Int(records[Int(Int64(index) * Int64(records.count) / Int64(count))].place)
-            let text = unsafe arena.text(place)
-            unsafe sample.append(contentsOf: UnsafeRawBufferPointer(start: text, count: arena.length(place)))
-            ends.append(sample.count)
-        }
-        sample += [UInt8](repeating: 0, count: 8)
-        return unsafe sample.withUnsafeBytes { unsafe SymbolTrainer.train($0.baseAddress!, ends) }
-    }
-
-    /// Sorts the records by hash and keeps, of the entries of one name, those that can win. Returns how many names.
-    private mutating func settle() -> Int {
+    /// Sorts the records by hash and makes one of all that belong to a name, with the set of its classes.
+    private mutating func settle() throws(BlocklistError) -> SetTable {
         RecordSort.sort(&records, perBucket: namesPerLine)
+        let precedence = precedence()
+        var sets = SetTable(classes: classes.count)
         var kept = 0
-        var names = 0
         var next = 0
         while next < records.count {
             var end = next + 1
-            while end < records.count && records[end].hash == records[next].hash { end += 1 }
+            while end < records.count && records[end].place == records[next].place { end += 1 }
             if end - next == 1 {
-                records[kept] = records[next]
+                let record = records[next]
+                records[kept] = try Record(
+                    key: record.place | UInt64(sets.number(ofOne: record.number)), check: record.check)
                 kept += 1
-                names += 1
             } else {
-                for name in winners(records[next..<end]) {
-                    names += 1
-                    for record in name {
-                        records[kept] = record
-                        kept += 1
-                    }
+                for name in IndexBuilder.names(records[next..<end], precedence) {
+                    let row = try name.row.count == 1 ? name.row : joined(name.row)
+                    let set = try row.count == 1 ? sets.number(ofOne: Int(row[0])) : sets.number(of: row)
+                    records[kept] = Record(key: records[next].place | UInt64(set), check: name.check)
+                    kept += 1
                 }
             }
             next = end
         }
         records.removeLast(records.count - kept)
-        return names
+        return sets
     }
 
-    /// The entries that can win, by name, among records of one hash.
-    private func winners(_ records: ArraySlice<Record>) -> [[Record]] {
-        let sorted = records.sorted { a, b in
-            let order = arena.compare(Int(a.place), Int(b.place))
-            if order != 0 { return order < 0 }
-            let (left, right) = (kind(a).rank, kind(b).rank)
-            return left != right ? left < right : a.source < b.source
+    /// For each class its place in the order in which the classes of one name are asked: by rank, then by list.
+    private func precedence() -> [UInt32] {
+        let order = classes.indices.sorted { a, b in
+            let (one, two) = (classes[a], classes[b])
+            // What says more of a name in one list comes before what says less.
+            let (plain, other) = (one.options.isEmpty ? 1 : 0, two.options.isEmpty ? 1 : 0)
+            return (one.kind.rank, one.slot, one.list, plain, a) < (two.kind.rank, two.slot, two.list, other, b)
         }
-        var names: [[Record]] = []
+        var precedence = [UInt32](repeating: 0, count: classes.count)
+        for (place, index) in order.enumerated() { precedence[index] = UInt32(place) }
+        return precedence
+    }
+
+    /// The names among records of one place, each with its classes in their order of precedence.
+    private static func names(
+        _ records: ArraySlice<Record>, _ precedence: [UInt32]
+    ) -> [(check: UInt64, row: [UInt32])] {
+        let sorted = records.sorted { a, b in
+            a.check != b.check ? a.check < b.check : precedence[a.number] < precedence[b.number]
+        }
+        var names: [(check: UInt64, row: [UInt32])] = []
         for record in sorted {
-            guard let last = names.last, arena.compare(Int(last[0].place), Int(record.place)) == 0 else {
-                names.append([record])
+            let number = UInt32(record.number)
+            guard let last = names.indices.last, names[last].check == record.check else {
+                names.append((record.check, [number]))
                 continue
             }
-            // The best entry for the name itself and the best for the names below it, in the order of their rank.
-            let isNeeded =
-                last.count == 1
-                && (kind(last[0]).contains(.exact) && !kind(record).contains(.exact)
-                    || kind(last[0]).contains(.below) && !kind(record).contains(.below))
-            if isNeeded { names[names.count - 1].append(record) }
+            // A list may have a name twice.
+            if names[last].row.last != number { names[last].row.append(number) }
         }
         return names
-    }
-
-    private func kind(_ record: Record) -> EntryKind {
-        var low = 0
-        var high = classes.count
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if bases[middle] <= Int(record.source) { low = middle } else { high = middle }
-        }
-        return classes[low].kind
-    }
-
-    /// Compresses the names line by line into `sink` and returns the section of lines.
-    private func writeNames(
-        _ symbols: SymbolTable, into sink: inout IndexSink, _ header: inout IndexHeader
-    ) throws(BlocklistError) -> [UInt8] {
-        header.namesAt = UInt64(sink.written)
-        let start = sink.written
-        let count = header.lines
-        var lines = [UInt8](repeating: 0, count: (Int(count) + 1) * IndexView.lineSize)
-        var codes = [UInt8](repeating: 0, count: 64 * 1024)
-        try symbols.withEncoder { encoder throws(BlocklistError) in
-            var next = 0
-            for line in 0..<count {
-                let first = next
-                while next < records.count
-                    && records[next].hash.multipliedFullWidth(by: count).high == line
-                {
-                    next += 1
-                }
-                let offset = sink.written - start
-                guard offset <= UInt32.max else { throw BlocklistError.tooLarge("the index's names exceed 4 GiB") }
-                compose(line: Int(line), first: first, end: next, offset: offset, count: count, &lines)
-                let size = next - first
-                if codes.count < size * 256 { codes = [UInt8](repeating: 0, count: size * 256) }
-                let used = unsafe codes.withUnsafeMutableBufferPointer { codes in
-                    var used = size
-                    for ordinal in 0..<size {
-                        let place = Int(records[first + ordinal].place)
-                        let length = unsafe encoder.encode(
-                            arena.text(place), arena.length(place), into: codes.baseAddress! + used)
-                        unsafe codes[ordinal] = UInt8(length)
-                        used += length
-                    }
-                    return used
-                }
-                try sink.append(codes[..<used])
-            }
-        }
-        let last = Int(count) * IndexView.lineSize
-        unsafe lines.withUnsafeMutableBytes {
-            unsafe $0.storeBytes(of: UInt32(records.count), toByteOffset: last, as: UInt32.self)
-        }
-        header.namesSize = UInt64(sink.written - start)
-        return lines
-    }
-
-    /// Fills one line of 64 bytes with the fingerprints of records `first..<end`.
-    @inline(__always)
-    private func compose(line: Int, first: Int, end: Int, offset: Int, count: UInt64, _ lines: inout [UInt8]) {
-        unsafe lines.withUnsafeMutableBytes { bytes in
-            let base = line * IndexView.lineSize
-            unsafe bytes.storeBytes(of: UInt32(first), toByteOffset: base, as: UInt32.self)
-            unsafe bytes.storeBytes(of: UInt32(offset), toByteOffset: base + 4, as: UInt32.self)
-            guard end - first <= IndexView.fingerprints else {
-                unsafe bytes[base + 11] = IndexView.crowded
-                return
-            }
-            for index in first..<end {
-                let rest = records[index].hash.multipliedFullWidth(by: count).low
-                unsafe bytes[base + 12 + index - first] = UInt8(truncatingIfNeeded: rest >> 54)
-                for run in Int(rest >> 62)..<4 { unsafe bytes[base + 8 + run] += 1 }
-            }
-        }
-    }
-
-    private func write(
-        classes: [SourceClass], into sink: inout IndexSink, _ header: inout IndexHeader
-    ) throws(BlocklistError) {
-        var table: [UInt8] = []
-        var titles: [UInt8] = []
-        func put(_ value: some FixedWidthInteger) {
-            for byte in 0..<value.bitWidth / 8 { table.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
-        }
-        for (index, sourceClass) in classes.enumerated() {
-            put(UInt64(bases[index]))
-            put(sourceClass.list)
-            put(UInt32(sourceClass.kind.rawValue))
-            put(UInt32(titles.count))
-            put(UInt32(sourceClass.title.utf8.count))
-            titles += Array(sourceClass.title.utf8)
-        }
-        header.classes = UInt64(classes.count)
-        header.classesAt = UInt64(sink.written)
-        try sink.append(table)
-        header.titlesAt = UInt64(sink.written)
-        header.titlesSize = UInt64(titles.count)
-        try sink.append(titles)
-        try sink.align(64)
-    }
-
-    /// Writes each record's source in as few bits as the largest needs.
-    private func writeSources(into sink: inout IndexSink, _ header: inout IndexHeader) throws(BlocklistError) {
-        try sink.align(64)
-        header.sourcesAt = UInt64(sink.written)
-        let bits = max(1, UInt64(bases.last!.bitWidth - bases.last!.leadingZeroBitCount))
-        header.sourceBits = bits
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(records.count * Int(bits) / 8 + 16)
-        var pending: UInt64 = 0
-        var held: UInt64 = 0
-        for record in records {
-            pending |= UInt64(record.source) << held
-            held += bits
-            while held >= 8 {
-                bytes.append(UInt8(truncatingIfNeeded: pending))
-                pending >>= 8
-                held -= 8
-            }
-        }
-        bytes.append(UInt8(truncatingIfNeeded: pending))
-        bytes += [UInt8](repeating: 0, count: 8)
-        try sink.append(bytes)
     }
 }
 
-extension IndexSink {
-    /// Adds the words and lengths of a symbol table, unused ones zero.
-    fileprivate mutating func append(_ symbols: SymbolTable) throws(BlocklistError) {
-        try align(64)
-        var bytes: [UInt8] = []
-        for code in 0..<256 {
-            let word = code < symbols.words.count ? symbols.words[code] : 0
-            for byte in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(8 * byte))) }
-        }
-        bytes += symbols.lengths + [UInt8](repeating: 0, count: 256 - symbols.lengths.count)
-        try append(bytes)
+/// Room for a name and the bytes behind it that are read with it.
+@safe
+private struct NameScratch: ~Copyable {
+    private let memory: UnsafeMutableRawPointer
+    private static let size = NameBytes.longest + 19
+
+    init() {
+        unsafe memory = .allocate(byteCount: NameScratch.size, alignment: 16)
+        unsafe _ = memset(memory, 0, NameScratch.size)
+    }
+
+    deinit {
+        unsafe memory.deallocate()
+    }
+
+    /// Copies a name of at most `NameBytes.longest` bytes; good until the next one.
+    @inline(__always)
+    mutating func take(_ text: UnsafeRawBufferPointer) -> UnsafeRawPointer {
+        unsafe memcpy(memory, text.baseAddress!, text.count)
+        return unsafe UnsafeRawPointer(memory)
     }
 }

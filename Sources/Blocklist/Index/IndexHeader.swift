@@ -3,17 +3,18 @@
 /// Integers are little-endian, offsets count from the start of the file.
 ///
 /// ```
-///   symbols   256 × 8 bytes of words, 256 bytes of lengths
-///   classes   24 bytes each: base u64, list i32, flags u32 (1 allow, 2 exact), name offset u32, name length u32
-///   titles    the lists' names, UTF-8
-///   names     for each line: one length a name, then the compressed names
-///   lines     64 bytes each: first ordinal u32, offset in names u32, ends of four runs u8 × 4, 52 fingerprints
-///   sources   for each name, packed: class base + line number in its list
-///   prefixes  two tables (`PrefixLayout`), of the allow lists and of the deny lists, with the same sources
+///   classes   32 bytes each: `IndexClass`
+///   texts     the lists' names and the entries' options, UTF-8
+///   sets      u32 each: a class, or `IndexView.several` and the place of its row among the members
+///   members   u32 each, rows of a count and so many classes in their order of precedence
+///   lines     64 bytes each: number of the first name u32, ends of four runs u8 × 4, 56 fingerprints; and one more
+///   records   of each name, packed: 48 bits of hash and the number of its set
+///   patterns  `PatternTable`, its tags are classes
+///   prefixes  two tables (`PrefixLayout`), of the allow lists and of the deny lists
 /// ```
 struct IndexHeader: Equatable {
     static let magic: UInt64 = 0x7865_646E_6962_7477  // "wtbindex"
-    static let version: UInt64 = 2
+    static let version: UInt64 = 4
     static let size = 256
 
     /// The database's random identity.
@@ -23,20 +24,19 @@ struct IndexHeader: Equatable {
     var seed: UInt64 = 0
     /// Distinct names.
     var names: UInt64 = 0
-    /// Names and the second entries of names that an exact rule and a suffix rule judge differently.
-    var entries: UInt64 = 0
     var lines: UInt64 = 0
-    var symbolsAt: UInt64 = 0
     var classesAt: UInt64 = 0
     var classes: UInt64 = 0
-    var titlesAt: UInt64 = 0
-    var titlesSize: UInt64 = 0
-    var namesAt: UInt64 = 0
-    var namesSize: UInt64 = 0
+    var textsAt: UInt64 = 0
+    var textsSize: UInt64 = 0
+    var setsAt: UInt64 = 0
+    var sets: UInt64 = 0
+    var membersAt: UInt64 = 0
+    var members: UInt64 = 0
     var linesAt: UInt64 = 0
-    var sourcesAt: UInt64 = 0
-    /// Bits of one packed source, 1 to 40.
-    var sourceBits: UInt64 = 1
+    var recordsAt: UInt64 = 0
+    /// Bits of the number of a set in a record, 0 to 24.
+    var setBits: UInt64 = 0
     /// Bit n (of 128) is set when a name of n labels is listed.
     var depthsLow: UInt64 = 0
     var depthsHigh: UInt64 = 0
@@ -45,20 +45,23 @@ struct IndexHeader: Equatable {
     var bodyChecksum: UInt64 = 0
     /// The bits of a hash that count: all of them, but in tests that want collisions.
     var hashMask: UInt64 = .max
-
     var allowedPrefixesAt: UInt64 = 0
     var deniedPrefixesAt: UInt64 = 0
+    var patternsAt: UInt64 = 0
 
-    private var words: [UInt64] {
+    /// The words behind magic and version, in their order in the file.
+    private static var fields: [WritableKeyPath<IndexHeader, UInt64>] {
         [
-            IndexHeader.magic, IndexHeader.version, identity, generation, seed, names, entries, lines, symbolsAt,
-            classesAt, classes, titlesAt, titlesSize, namesAt, namesSize, linesAt, sourcesAt, sourceBits, depthsLow,
-            depthsHigh, fileSize, bodyChecksum, hashMask, allowedPrefixesAt, deniedPrefixesAt,
+            \.identity, \.generation, \.seed, \.names, \.lines, \.classesAt, \.classes, \.textsAt, \.textsSize,
+            \.setsAt,
+            \.sets, \.membersAt, \.members, \.linesAt, \.recordsAt, \.setBits, \.depthsLow, \.depthsHigh, \.fileSize,
+            \.bodyChecksum, \.hashMask, \.allowedPrefixesAt, \.deniedPrefixesAt, \.patternsAt,
         ]
     }
 
     /// The 256 bytes; the last eight are the checksum of those before.
     func compose() -> [UInt8] {
+        let words = [IndexHeader.magic, IndexHeader.version] + IndexHeader.fields.map { self[keyPath: $0] }
         var bytes = words.flatMap(IndexHeader.bytes)
         bytes += [UInt8](repeating: 0, count: IndexHeader.size - 8 - bytes.count)
         return bytes + IndexHeader.bytes(IndexHeader.checksum(bytes))
@@ -77,29 +80,7 @@ struct IndexHeader: Equatable {
         guard words[31] == IndexHeader.checksum(Array(bytes.dropLast(8))) else {
             throw .indexCorrupt(path, "wrong header checksum")
         }
-        identity = words[2]
-        generation = words[3]
-        seed = words[4]
-        names = words[5]
-        entries = words[6]
-        lines = words[7]
-        symbolsAt = words[8]
-        classesAt = words[9]
-        classes = words[10]
-        titlesAt = words[11]
-        titlesSize = words[12]
-        namesAt = words[13]
-        namesSize = words[14]
-        linesAt = words[15]
-        sourcesAt = words[16]
-        sourceBits = words[17]
-        depthsLow = words[18]
-        depthsHigh = words[19]
-        fileSize = words[20]
-        bodyChecksum = words[21]
-        hashMask = words[22]
-        allowedPrefixesAt = words[23]
-        deniedPrefixesAt = words[24]
+        for (index, field) in IndexHeader.fields.enumerated() { self[keyPath: field] = words[index + 2] }
     }
 
     init() {}

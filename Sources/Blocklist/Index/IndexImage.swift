@@ -23,18 +23,32 @@ final class IndexImage: Sendable {
         size = Int(header.fileSize)
         guard let memory = unsafe mmap(nil, size, PROT_READ, MAP_SHARED, file.number, 0), unsafe memory != MAP_FAILED
         else { throw .system("map \(path)", "\(Errno.current())") }
+        do {
+            try unsafe IndexCheck.check(header, memory, size: size, path: path)
+        } catch {
+            unsafe munmap(memory, size)
+            throw error
+        }
         unsafe self.memory = unsafe memory
         mapped = true
         view = unsafe IndexView(header, memory)
     }
 
     /// An index of the bytes that `IndexBuilder` made in memory.
+    ///
+    /// - Throws: `BlocklistError.indexCorrupt`.
     init(bytes: [UInt8]) throws(BlocklistError) {
         header = try IndexHeader(parsing: Array(bytes.prefix(IndexHeader.size)), path: "memory")
         size = bytes.count
-        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: size + 64, alignment: 64)
-        let memory = unsafe memory
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: size + 64, alignment: 64)
         unsafe bytes.withUnsafeBytes { unsafe memory.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        do {
+            try unsafe IndexCheck.check(header, memory, size: size, path: "memory")
+        } catch {
+            unsafe memory.deallocate()
+            throw error
+        }
+        unsafe self.memory = unsafe memory
         mapped = false
         view = unsafe IndexView(header, memory)
     }
@@ -47,19 +61,43 @@ final class IndexImage: Sendable {
         }
     }
 
+    // MARK: Cold path
+
+    /// The classes by number.
+    private var classes: [IndexClass] {
+        (0..<Int(header.classes)).map { number in
+            unsafe IndexClass(memory + Int(header.classesAt) + number * IndexClass.size)
+        }
+    }
+
+    private func text(_ range: Range<Int>) -> String {
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: memory + Int(header.textsAt) + range.lowerBound, count: range.count)
+        return unsafe String(decoding: bytes, as: UTF8.self)
+    }
+
     /// The lists in force: id and name.
     var titles: [Int32: String] {
         var titles: [Int32: String] = [:]
-        for index in 0..<Int(header.classes) {
-            let record = unsafe memory + Int(header.classesAt) + index * 24
-            let list = unsafe record.load(fromByteOffset: 8, as: Int32.self)
-            let offset = unsafe Int(record.load(fromByteOffset: 16, as: UInt32.self))
-            let length = unsafe Int(record.load(fromByteOffset: 20, as: UInt32.self))
-            let bytes = unsafe UnsafeRawBufferPointer(
-                start: memory + Int(header.titlesAt) + offset, count: length)
-            titles[list] = unsafe String(decoding: bytes, as: UTF8.self)
-        }
+        for found in classes where titles[found.list] == nil { titles[found.list] = text(found.title) }
         return titles
+    }
+
+    /// The place of each list in the bitmaps of profiles, by its id.
+    var slots: [Int32: UInt16] {
+        Dictionary(classes.map { ($0.list, $0.slot) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The classes that ask more of a query than its name: number and options.
+    var options: [(number: Int, text: String)] {
+        classes.enumerated().compactMap { number, found in
+            found.kind.contains(.hasOptions) ? (number, text(found.options)) : nil
+        }
+    }
+
+    /// The options of a class, empty for nearly all.
+    func options(of number: Int) -> String {
+        text(unsafe IndexClass(memory + Int(header.classesAt) + number * IndexClass.size).options)
     }
 
     /// Reads the header alone, without checking the rest.

@@ -1,4 +1,4 @@
-/// Sorts records by hash: one scatter by the top bits, then insertion within buckets of a few records.
+/// Sorts records by their keys, which begin with a hash: one scatter by the top bits, then insertion within buckets of a few records.
 ///
 /// Hashes are spread evenly, so that takes linear time; buckets that are not small (hashes cut short) are sorted by
 /// comparison.
@@ -10,12 +10,12 @@ enum RecordSort {
         var places = [UInt32](repeating: 0, count: (1 << bits) + 1)
         let shift = UInt64(64 - bits)
         // A shift by 64 gives 0: one bucket.
-        for record in records { places[Int(record.hash >> shift) + 1] += 1 }
+        for record in records { places[Int(record.key >> shift) + 1] += 1 }
         for bucket in 1..<places.count { places[bucket] += places[bucket - 1] }
         let count = records.count
         let sorted = unsafe [IndexBuilder.Record](unsafeUninitializedCapacity: count) { out, initialized in
             for record in records {
-                let bucket = Int(record.hash >> shift)
+                let bucket = Int(record.key >> shift)
                 unsafe (out.baseAddress! + Int(places[bucket])).initialize(to: record)
                 places[bucket] += 1
             }
@@ -25,7 +25,7 @@ enum RecordSort {
             for bucket in 0..<1 << bits {
                 let end = Int(places[bucket])
                 if end - start > 256 {
-                    unsafe out[start..<end].sort { $0.hash < $1.hash }
+                    unsafe out[start..<end].sort { $0.key < $1.key }
                 } else {
                     unsafe insert(out.baseAddress! + start, end - start)
                 }
@@ -41,7 +41,7 @@ enum RecordSort {
         for next in 1..<count {
             let record = unsafe records[next]
             var place = next
-            while place > 0, unsafe records[place - 1].hash > record.hash {
+            while place > 0, unsafe records[place - 1].key > record.key {
                 unsafe records[place] = records[place - 1]
                 place -= 1
             }

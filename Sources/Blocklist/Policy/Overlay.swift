@@ -1,6 +1,7 @@
 import GRDB
 
-/// The user's rules, ready for lookups: names in a small index of the same make as the lists', and regular expressions.
+/// The user's rules, ready for lookups: names in a small index of the same make as the lists', in which each rule is a class
+/// of its own, and regular expressions.
 /// Immutable; made anew for every change of a rule, which takes milliseconds.
 final class Overlay: Sendable {
     /// The database's count of rule changes when this was made.
@@ -42,11 +43,7 @@ final class Overlay: Sendable {
         self.local = local
         self.flows = FlowRuleSet(flows)
         self.version = version
-        let highest = rules.map { Int($0.id) }.max() ?? 0
-        let classes = (0..<4).map {
-            IndexBuilder.SourceClass(list: 0, kind: EntryKind(rawValue: $0), title: "", lines: highest)
-        }
-        var builder = try IndexBuilder(.init(seed: seed), classes, expected: rules.count)
+        var builder = try IndexBuilder(.init(seed: seed), expected: rules.count)
         var patterns = PatternSet.Builder()
         var ownerPatterns = PatternSet.Builder()
         ownerNames = FlowRuleSet(rules.compactMap(FlowRule.init(onName:)))
@@ -68,9 +65,10 @@ final class Overlay: Sendable {
             let kind: EntryKind =
                 (rule.action == .allow ? EntryKind.allow : []).union(rule.match == .exact ? .exact : [])
             guard let name = try? DomainName(rule.name).text else { continue }
+            let number = try builder.add(.init(list: rule.id, kind: kind, title: "", lines: 0))
             var text = name
             try text.withUTF8 { bytes in
-                try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: Int(kind.rawValue), line: Int(rule.id))
+                try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: number, line: Int(rule.id))
             }
         }
         image = try IndexImage(bytes: builder.build(into: IndexSink()))

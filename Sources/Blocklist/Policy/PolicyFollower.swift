@@ -1,10 +1,11 @@
 import GRDB
 import Glibc
+import Kernel
 
 /// Watches the state directory for changes of lists and rules, made by this process or by others.
 ///
-/// For one thread or task at a time; ask every 250 ms or so. A quiet question costs one `PRAGMA data_version` and one
-/// `stat`.
+/// For one thread or task at a time: `poll`, then wait for `number` to be readable or `pause` to be over, and so on. A quiet
+/// question costs one `PRAGMA data_version` and one `stat`.
 public final class PolicyFollower {
     private let store: BlocklistStore
     private var current: PolicySnapshot
@@ -12,8 +13,20 @@ public final class PolicyFollower {
     private var file = FileMark()
     /// When a compiled index was first found missing for the lists, in microseconds; nil when it is there.
     private var staleSince: Int64?
-    /// How long others are given to compile after they changed the lists, before this process does.
+    private let compiler: BackgroundCompile
+    /// nil where the kernel gives none: changes are then seen when the pause is over.
+    private var watch: FileWatch?
+    /// Until when, in microseconds, the next pauses are short: a write was heard, whose commit is still to be seen.
+    private var hastyUntil: Int64 = 0
+    /// What was in force, and since when it is no more. The packet's thread lets go of a policy when it takes the next; here
+    /// it is kept a little longer, so that its memory is given back by this thread.
+    private var retired: [(policy: PolicySnapshot, since: Int64)] = []
+
+    /// How long others are given to compile after they changed the lists, before this process does; in microseconds.
     private static let patience: Int64 = 1_000_000
+    /// A commit follows its last write when the disk has it.
+    private static let haste: Int64 = 200_000
+    private static let retirement: Int64 = 2_000_000
 
     /// - Parameter current: what is in force; from `BlocklistStore.snapshot`.
     /// - Throws: `BlocklistError`, as opening a `BlocklistStore`.
@@ -22,15 +35,31 @@ public final class PolicyFollower {
         store = try BlocklistStore(state: state)
         self.current = current
         file = FileMark(store.indexPath)
+        compiler = BackgroundCompile(state: state)
+        watch = try? FileWatch()
+        listen()
+    }
+
+    /// Readable when something may have changed; nil: only the pause tells.
+    public var number: CInt? {
+        hastyUntil > 0 ? nil : watch?.number
+    }
+
+    /// Milliseconds after which `poll` is to be called although nothing was heard.
+    public var pause: CInt {
+        hastyUntil > 0 ? 2 : watch == nil || staleSince != nil ? 250 : 1000
     }
 
     /// The policy when it has changed since the last call (or `init`), else nil.
     ///
     /// Rules are followed even while a new index is being compiled. When somebody changed lists and left no index
-    /// behind, this call compiles it, which takes as long as it takes.
+    /// behind, a thread of low priority compiles it.
     ///
     /// - Throws: `BlocklistError`; the policy in force stays, and the next call tries again.
     public func poll() throws -> PolicySnapshot? {
+        let now = BlocklistStore.now()
+        retired.removeAll { now - $0.since > PolicyFollower.retirement || now < $0.since }
+        hear(now)
         let version = try store.dataVersion()
         let mark = FileMark(store.indexPath)
         if version == dataVersion && mark == file && staleSince == nil { return nil }
@@ -49,11 +78,28 @@ public final class PolicyFollower {
         let overlay =
             counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
             ? current.overlay : try Overlay(inputs, version: counters.rules, seed: index.header.seed)
+        retired.append((current, now))
         current = PolicySnapshot(index: index, overlay: overlay)
+        hastyUntil = 0
         return current
     }
 
-    /// Compiles when the index has been behind the lists for too long and nobody is at it.
+    /// Takes what the kernel tells. The write-ahead log is written before a commit is seen, and closed by a command that
+    /// ends after it.
+    private func hear(_ now: Int64) {
+        guard let events = watch?.drain() else { return }
+        if !events.isDisjoint(with: [.written, .lost]) { hastyUntil = now + PolicyFollower.haste }
+        if now > hastyUntil || now < hastyUntil - PolicyFollower.haste { hastyUntil = 0 }
+        if !events.isDisjoint(with: [.made, .lost]) { listen() }
+    }
+
+    /// Watches the write-ahead log, which may be made anew, and the directory, where an index is put in its place.
+    private func listen() {
+        watch?.add(store.databasePath + "-wal", [.written, .closed])
+        watch?.add(store.state, [.made, .renamed])
+    }
+
+    /// Has an index compiled when the one in force has been behind the lists for too long and nobody is at it.
     private func followGeneration(_ counters: BlocklistStore.Counters, _ index: IndexImage) throws {
         if index.header.generation == counters.generation && index.header.identity == counters.identity {
             staleSince = nil
@@ -64,8 +110,8 @@ public final class PolicyFollower {
             staleSince = now
             return
         }
-        // The new file is seen by the next call.
-        if now - since >= PolicyFollower.patience || now < since { _ = try store.compileUnlessBusy() }
+        // The new file is seen by a later call.
+        if now - since >= PolicyFollower.patience || now < since { try compiler.start() }
     }
 }
 

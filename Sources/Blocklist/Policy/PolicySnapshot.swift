@@ -7,13 +7,24 @@ public final class PolicySnapshot: Sendable {
     let index: IndexImage
     let overlay: Overlay
     let lists: IndexView
-    private let rules: IndexView
-    private let patterns: PatternSet.View
+    let rules: IndexView
+    let options: ClassOptions.View
+    /// The patterns of the lists; their tags are classes.
+    let listPatterns: PatternTable.View
+    let patternTiers: PatternTiers
+    /// Whether some entry is a `$dnsrewrite`.
+    let hasRewrites: Bool
+    // Keeps the memory of `options`.
+    private let classOptions: ClassOptions
+    let profiles: Profiles.View
+    let patterns: PatternSet.View
     let flows: FlowRuleSet.View
     let bypass: BypassSet
     private let ownerNames: FlowRuleSet.View
     private let ownerPatterns: PatternSet.View
-    private let bypassNames: IndexView
+    let bypassNames: IndexView
+    // Keeps the memory of `profiles`.
+    private let profileSet: Profiles
     private let titles: [Int32: String]
     /// Local records, forward zones and safe search.
     public let local: LocalData
@@ -38,7 +49,7 @@ public final class PolicySnapshot: Sendable {
         self.init(index: image, overlay: overlay)
     }
 
-    init(index: IndexImage, overlay: Overlay) {
+    init(index: IndexImage, overlay: Overlay, profiles: Profiles = .everything) {
         self.index = index
         self.overlay = overlay
         lists = index.view
@@ -49,6 +60,13 @@ public final class PolicySnapshot: Sendable {
         ownerNames = overlay.ownerNames.view
         ownerPatterns = overlay.ownerPatterns.view
         bypassNames = overlay.bypass.image.view
+        classOptions = ClassOptions(classes: lists.classCount, options: index.options)
+        options = classOptions.view
+        listPatterns = lists.patterns
+        patternTiers = PatternTiers(lists, options)
+        hasRewrites = classOptions.hasRewrites
+        profileSet = profiles
+        self.profiles = profiles.view
         titles = index.titles
         local = overlay.local
     }
@@ -61,7 +79,8 @@ public final class PolicySnapshot: Sendable {
 
     /// Whether a name can matter: there are rules or lists of names.
     var judgesNames: Bool {
-        lists.names + rules.names + bypassNames.names + patterns.count + ownerNames.count + ownerPatterns.count > 0
+        lists.names + listPatterns.count + rules.names + bypassNames.names + patterns.count + ownerNames.count
+            + ownerPatterns.count > 0
     }
 
     /// Whether the verdict on a query can depend on the program or the user that asks.
@@ -86,12 +105,19 @@ public final class PolicySnapshot: Sendable {
         id == Verdict.bypass ? "bypass protection" : titles[id]
     }
 
+    /// The records that answer a query, of a verdict whose answer is `.records`, in the layout of `RecordSet`. Empty for others.
+    @_lifetime(borrow self)
+    public func records(of verdict: Verdict) -> RawSpan {
+        guard verdict.answer == .records, verdict.list > 0 else { return RawSpan() }
+        return unsafe _overrideLifetime(options.records(Int(verdict.rule)), borrowing: self)
+    }
+
     /// What the policy says of a name. Does not allocate, count references or lock; any thread.
     ///
-    /// Rules for programs and users come first, then those for everybody: among names the longest match wins, at the same
-    /// length allow wins; then regular expressions, allowing ones first. Then the lists: the longest match of an important
-    /// entry that allows, else of one that denies, then the same of entries that are not important. Then the bypass
-    /// protection.
+    /// Only the lists and rules in force for the asker count. Rules for programs and users come first, then those for everybody: among names the longest match wins, at the same
+    /// length allow wins; then regular expressions, allowing ones first. Then the lists: rewrites; the longest match of an
+    /// important entry that allows, else of one that denies, then the same of entries that are not important; in each tier
+    /// names before patterns. Then the bypass protection.
     ///
     /// - Parameters:
     ///   - name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches nothing.
@@ -107,88 +133,7 @@ public final class PolicySnapshot: Sendable {
             {
                 return verdict
             }
-            return decide(query)
-        }
-    }
-
-    @inline(__always)
-    private func decide(_ query: QueryText) -> Verdict {
-        var best = Best()
-        var hash = NameHash(seed: lists.seed)
-        var end = query.end
-        var index = query.labels
-        // From the root to the whole name: a later match is a longer one.
-        while index > 0 {
-            index -= 1
-            let place = query.place(index)
-            unsafe hash.prepend(query.text(place), end - place)
-            end = place - 1
-            let depth = query.labels - index
-            let value = hash.value
-            if lists.lists(depth: depth),
-                let hit = unsafe lists.find(value, query.text(place), query.end - place, whole: index == 0),
-                query.isPlain(from: index)
-            {
-                best.list(hit, depth)
-            }
-            if rules.lists(depth: depth),
-                let hit = unsafe rules.find(value, query.text(place), query.end - place, whole: index == 0),
-                query.isPlain(from: index)
-            {
-                best.user(hit, depth)
-            }
-            if bypassNames.lists(depth: depth),
-                let hit = unsafe bypassNames.find(value, query.text(place), query.end - place, whole: index == 0),
-                query.isPlain(from: index)
-            {
-                best.bypass(hit, depth)
-            }
-        }
-        if let user = best.user { return user }
-        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown) {
-            return verdict
-        }
-        return best.listed ?? best.bypass ?? .forward
-    }
-
-    /// The longest match of each tier so far.
-    private struct Best {
-        var user: Verdict?
-        var bypass: Verdict?
-        private var importantAllow: Verdict?
-        private var importantDeny: Verdict?
-        private var allow: Verdict?
-        private var deny: Verdict?
-
-        @inline(__always)
-        mutating func user(_ hit: IndexView.Hit, _ depth: Int) { user = verdict(hit, depth) }
-
-        @inline(__always)
-        mutating func list(_ hit: IndexView.Hit, _ depth: Int) {
-            let verdict = verdict(hit, depth)
-            if hit.kind.contains(.important) {
-                if hit.kind.contains(.allow) { importantAllow = verdict } else { importantDeny = verdict }
-            } else {
-                if hit.kind.contains(.allow) { allow = verdict } else { deny = verdict }
-            }
-        }
-
-        /// What the lists say.
-        var listed: Verdict? { importantAllow ?? importantDeny ?? allow ?? deny }
-
-        @inline(__always)
-        mutating func bypass(_ hit: IndexView.Hit, _ depth: Int) {
-            bypass = Verdict(
-                action: .block, match: .suffix, list: Verdict.bypass, rule: hit.line, labels: UInt8(depth),
-                answer: Verdict.Answer(rawValue: UInt8(truncatingIfNeeded: hit.list)) ?? .configured)
-        }
-
-        @inline(__always)
-        private func verdict(_ hit: IndexView.Hit, _ depth: Int) -> Verdict {
-            Verdict(
-                action: hit.kind.contains(.allow) ? .allow : .block,
-                match: hit.kind.contains(.exact) ? .exact : .suffix,
-                list: hit.list, rule: hit.line, labels: UInt8(depth))
+            return decide(query, qtype, asker.profile)
         }
     }
 }

@@ -3,9 +3,11 @@ import Glibc
 /// A query name made ready for lookups in scratch memory: as text, with the places of its labels.
 @safe
 struct QueryText {
-    /// Scratch memory: the text (255 bytes and 16 zeros or more behind it), then the labels' places.
-    static let scratch = 416
+    /// Scratch memory: the text (255 bytes and 16 zeros or more behind it), then the labels' places, then room for
+    /// `SuffixBatch`.
+    static let scratch = 416 + SuffixBatch.size
     private static let placesAt = 288
+    private static let batchAt = 416
 
     private let base: UnsafeMutableRawPointer
     /// Labels, 0 for the root.
@@ -54,14 +56,19 @@ struct QueryText {
         unsafe UnsafeRawPointer(base + place)
     }
 
-    /// Whether a suffix has dots only between its labels: wire names may hold dots inside a label, listed names do not.
-    func isPlain(from index: Int) -> Bool {
-        for label in index..<labels {
-            let stop = label + 1 < labels ? place(label + 1) - 1 : end
-            for at in place(label)..<stop {
-                if unsafe base.load(fromByteOffset: at, as: UInt8.self) == NameBytes.dot { return false }
-            }
+    /// Room for suffixes of the name.
+    @inline(__always)
+    var batch: SuffixBatch { unsafe SuffixBatch(base + QueryText.batchAt) }
+
+    /// Whether the name is another, or below it.
+    ///
+    /// - Parameter name: its text, `length` bytes.
+    func isBelow(_ name: UnsafeRawPointer, _ length: Int) -> Bool {
+        let start = end - length
+        // The name's text begins at 1; a dot stands before each label, and one in front of the first.
+        guard length > 0, start >= 1, unsafe base.load(fromByteOffset: start - 1, as: UInt8.self) == NameBytes.dot else {
+            return false
         }
-        return true
+        return unsafe memcmp(base + start, name, length) == 0
     }
 }

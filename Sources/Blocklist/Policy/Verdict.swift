@@ -21,6 +21,14 @@ public struct Verdict: Sendable, Equatable {
         case configured
         case nxdomain
         case nodata
+        case refused
+        case servfail
+        /// Not at all.
+        case drop
+        /// Over UDP with TC and nothing else, over TCP as if nothing had matched.
+        case truncate
+        /// With `PolicySnapshot.records`.
+        case records
     }
 
     /// The list that the bypass protection stands for.
@@ -30,7 +38,8 @@ public struct Verdict: Sendable, Equatable {
     public var match: Match
     /// The list's id in `blocklist.db`; 0 for a user rule, `Verdict.bypass`, or -1 when nothing matched.
     public var list: Int32
-    /// The user rule's id, or the line number in the list or the resolver data (from 1); -1 when nothing matched.
+    /// The user rule's id, the number of the class of the list's entries in the index (`IndexView.Class`), or the line
+    /// number in the resolver data (from 1); -1 when nothing matched.
     public var rule: Int32
     /// How many labels the matched name has: it is the query name's suffix of that many labels. 0 for a regex.
     public var labels: UInt8
@@ -47,6 +56,9 @@ public struct Verdict: Sendable, Equatable {
         self.labels = labels
         self.answer = answer
     }
+
+    /// Whether the verdict says how a name is answered, not that it is forbidden: a CNAME may lead to such a name.
+    @inlinable public var givesAnswer: Bool { answer == .records || answer == .truncate }
 
     /// Nothing matched.
     public static var forward: Verdict {

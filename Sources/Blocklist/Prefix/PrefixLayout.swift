@@ -10,12 +10,14 @@
 ///   highs      u64 each: the upper half of the run's first address
 ///   lows       u64 each: the lower half
 ///   facts6     packed, 8 bits of length and a source each
+///   outers     12 bytes each, by source: a source, that of the next prefix around it or equal to it, its length u32
 /// ```
 struct PrefixLayout {
     static let headSize = 128
     /// The words of the head: numbers of runs and prefixes, bits of a source, and the places of the parts.
     enum Word: Int {
-        case runs4, runs6, prefixes, sourceBits, starts4, facts4, fences, fenceCount, highs, lows, facts6
+        case runs4, runs6, prefixes, sourceBits, starts4, facts4, fences, fenceCount, highs, lows, facts6, outers,
+            outerCount
     }
 
     /// IPv6 runs between two fences.
@@ -33,13 +35,17 @@ struct PrefixLayout {
     let highs: Int
     let lows: Int
     let facts6: Int
+    let outers: Int
+    let outerCount: Int
+    static let outerSize = 12
     /// Bytes of the whole table.
     let size: Int
 
-    init(runs4: Int, runs6: Int, sourceBits: Int) {
+    init(runs4: Int, runs6: Int, sourceBits: Int, outerCount: Int) {
         self.runs4 = runs4
         self.runs6 = runs6
         self.sourceBits = sourceBits
+        self.outerCount = outerCount
         func aligned(_ place: Int) -> Int { (place + 63) & ~63 }
         // Packed facts are read eight bytes at a time.
         func packed(_ count: Int, _ bits: Int) -> Int { (count * bits + 7) / 8 + 8 }
@@ -50,14 +56,49 @@ struct PrefixLayout {
         highs = aligned(fences + fenceCount * 16)
         lows = highs + runs6 * 8
         facts6 = lows + runs6 * 8
-        size = aligned(facts6 + packed(runs6, PrefixLayout.lengthBits6 + sourceBits))
+        outers = aligned(facts6 + packed(runs6, PrefixLayout.lengthBits6 + sourceBits))
+        size = aligned(outers + outerCount * PrefixLayout.outerSize)
     }
 
     func head(prefixes: Int) -> [(word: Word, value: Int)] {
         [
             (.runs4, runs4), (.runs6, runs6), (.prefixes, prefixes), (.sourceBits, sourceBits), (.starts4, starts4),
             (.facts4, facts4), (.fences, fences), (.fenceCount, fenceCount), (.highs, highs), (.lows, lows),
-            (.facts6, facts6),
+            (.facts6, facts6), (.outers, outers), (.outerCount, outerCount),
         ]
+    }
+}
+
+extension PrefixLayout {
+    /// What is wrong with the parts of a table that a look-up follows without looking; nil: nothing.
+    ///
+    /// - Parameters:
+    ///   - base: the table, aligned to 8 bytes.
+    ///   - room: readable bytes; `headSize` or more.
+    @unsafe
+    static func problem(_ base: UnsafeRawPointer, room: Int) -> String? {
+        func word(_ word: Word) -> Int {
+            // A number that is too large for a file is wrong whatever it stands for.
+            Int(clamping: unsafe base.load(fromByteOffset: word.rawValue * 8, as: UInt64.self))
+        }
+        let most = 1 << 33
+        for count in [Word.runs4, .runs6, .prefixes, .outerCount] where word(count) > most {
+            return "a table of prefixes is longer than can be"
+        }
+        guard 1...32 ~= word(.sourceBits) else { return "a table of prefixes has sources of \(word(.sourceBits)) bits" }
+        let layout = PrefixLayout(
+            runs4: word(.runs4), runs6: word(.runs6), sourceBits: word(.sourceBits), outerCount: word(.outerCount))
+        for (place, value) in layout.head(prefixes: word(.prefixes)) where word(place) != value {
+            return "the parts of a table of prefixes are not where they belong"
+        }
+        guard layout.size <= room else { return "a table of prefixes is longer than the file" }
+        guard layout.runs4 > 0 else { return nil }
+        var last = 0
+        for bucket in 0...65_536 {
+            let run = unsafe Int(base.load(fromByteOffset: headSize + bucket * 4, as: UInt32.self))
+            guard run >= last, run <= layout.runs4 else { return "a table of prefixes has a bucket that is not there" }
+            last = run
+        }
+        return nil
     }
 }

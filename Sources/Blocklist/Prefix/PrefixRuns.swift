@@ -13,6 +13,13 @@ struct PrefixRuns<Key: FixedWidthInteger & UnsignedInteger & Sendable> {
         var source: UInt32
     }
 
+    /// Which prefix speaks when one does not: the next around it, or one that is equal.
+    struct Outer {
+        var source: UInt32
+        var outer: UInt32
+        var length: UInt8
+    }
+
     private var added: [Run] = []
 
     mutating func reserve(_ count: Int) {
@@ -30,8 +37,9 @@ struct PrefixRuns<Key: FixedWidthInteger & UnsignedInteger & Sendable> {
         run.start | ~0 >> Key(truncatingIfNeeded: Int(run.length))
     }
 
-    /// The runs by start, and how many different prefixes they stand for. Of equal prefixes the lowest source speaks.
-    consuming func finish() -> (runs: [Run], prefixes: Int) {
+    /// The runs by start, how many different prefixes they stand for, and for each source what speaks after it. Of equal
+    /// prefixes the lowest source speaks first.
+    consuming func finish() -> (runs: [Run], prefixes: Int, outers: [Outer]) {
         var records = added
         added = []
         records.sort {
@@ -40,7 +48,9 @@ struct PrefixRuns<Key: FixedWidthInteger & UnsignedInteger & Sendable> {
         }
         var runs: [Run] = []
         runs.reserveCapacity(records.count)
-        var open: [(last: Key, run: Run)] = []
+        // `tail`: the last source of the equal prefixes.
+        var open: [(last: Key, run: Run, tail: UInt32)] = []
+        var outers: [Outer] = []
         var prefixes = 0
         var previous: Run?
         func emit(_ run: Run) {
@@ -51,18 +61,26 @@ struct PrefixRuns<Key: FixedWidthInteger & UnsignedInteger & Sendable> {
             }
         }
         func close() {
-            guard let inner = open.popLast(), let outer = open.last, inner.last < outer.last else { return }
+            guard let inner = open.popLast(), let outer = open.last else { return }
+            outers.append(Outer(source: inner.tail, outer: outer.run.source, length: outer.run.length))
+            guard inner.last < outer.last else { return }
             emit(Run(start: inner.last + 1, length: outer.run.length, source: outer.run.source))
         }
         for record in records {
-            if let previous, previous.start == record.start, previous.length == record.length { continue }
+            if let previous, previous.start == record.start, previous.length == record.length {
+                let top = open.count - 1
+                guard open[top].tail != record.source else { continue }
+                outers.append(Outer(source: open[top].tail, outer: record.source, length: record.length))
+                open[top].tail = record.source
+                continue
+            }
             previous = record
             prefixes += 1
             while let inner = open.last, inner.last < record.start { close() }
             emit(record)
-            open.append((PrefixRuns.last(record), record))
+            open.append((PrefixRuns.last(record), record, record.source))
         }
         while !open.isEmpty { close() }
-        return (runs, prefixes)
+        return (runs, prefixes, outers)
     }
 }

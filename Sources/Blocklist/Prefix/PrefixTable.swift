@@ -35,6 +35,29 @@ struct PrefixTable: @unchecked Sendable {
         address.isIPv6 ? find(address.high, address.low) : find(UInt32(truncatingIfNeeded: address.low))
     }
 
+    /// What speaks when a source does not: the next prefix around its own, or an equal one of another source. Sources that
+    /// several prefixes have have one of theirs.
+    func outer(_ source: UInt32) -> Hit? {
+        let outers = word(.outers)
+        var low = 0
+        var high = word(.outerCount)
+        while low < high {
+            let middle = (low + high) / 2
+            let record = unsafe base + outers + middle * PrefixLayout.outerSize
+            let found = unsafe record.load(as: UInt32.self)
+            if found == source {
+                return unsafe Hit(
+                    source: record.load(fromByteOffset: 4, as: UInt32.self),
+                    length: record.load(fromByteOffset: 8, as: UInt8.self))
+            }
+            if found < source { low = middle + 1 } else { high = middle }
+        }
+        return nil
+    }
+
+    /// How many times `outer` can lead from one to another.
+    var outerCount: Int { word(.outerCount) }
+
     private func find(_ address: UInt32) -> Hit? {
         guard word(.runs4) > 0 else { return nil }
         let bucket = PrefixLayout.headSize + Int(address >> 16) * 4

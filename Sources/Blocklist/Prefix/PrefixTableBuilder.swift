@@ -21,12 +21,13 @@ struct PrefixTableBuilder {
 
     /// The table's bytes.
     consuming func finish() -> [UInt8] {
-        let (found4, prefixes4) = four.finish()
-        let (runs6, prefixes6) = six.finish()
+        let (found4, prefixes4, outers4) = four.finish()
+        let (runs6, prefixes6, outers6) = six.finish()
         let runs4 = PrefixTableBuilder.split(found4)
         let highest = max(runs4.lazy.map(\.source).max() ?? 0, runs6.lazy.map(\.source).max() ?? 0)
         let layout = PrefixLayout(
-            runs4: runs4.count, runs6: runs6.count, sourceBits: max(1, 32 - highest.leadingZeroBitCount))
+            runs4: runs4.count, runs6: runs6.count, sourceBits: max(1, 32 - highest.leadingZeroBitCount),
+            outerCount: outers4.count + outers6.count)
         var bytes = [UInt8](repeating: 0, count: layout.size)
         for (word, value) in layout.head(prefixes: prefixes4 + prefixes6) {
             bytes.put(UInt64(value), at: word.rawValue * 8)
@@ -55,6 +56,14 @@ struct PrefixTableBuilder {
                 bytes.put(low, at: layout.fences + index / PrefixLayout.block * 16 + 8)
             }
             bytes.pack(UInt64(run.source) << 8 | UInt64(run.length), index, bits6, at: layout.facts6)
+        }
+        let outers =
+            outers4.map { ($0.source, $0.outer, $0.length) } + outers6.map { ($0.source, $0.outer, $0.length) }
+        for (index, outer) in outers.sorted(by: { $0 < $1 }).enumerated() {
+            let place = layout.outers + index * PrefixLayout.outerSize
+            bytes.put(outer.0, at: place)
+            bytes.put(outer.1, at: place + 4)
+            bytes.put(UInt32(outer.2), at: place + 8)
         }
         return bytes
     }

@@ -53,41 +53,32 @@ extension BlocklistStore {
         return true
     }
 
-    private static func build(
-        _ db: Database, _ counters: Counters, to path: String, _ progress: ProgressHandler
+    /// - Parameter excluding: a list that is left out.
+    static func build(
+        _ db: Database, _ counters: Counters, to path: String, excluding: Int32? = nil, _ progress: ProgressHandler
     ) throws {
-        let rows = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
-        let lists = rows.map(BlockList.init)
-        // A run of sources for each kind that a list has: formats with exceptions have several in one list.
-        var classes: [IndexBuilder.SourceClass] = []
-        var places: [[Int]] = []
-        for (list, row) in zip(lists, rows) {
-            let kinds: Int = row["kinds"]
-            var place = [Int](repeating: -1, count: Int(EntryKind.count))
-            for kind in UInt8(0)..<EntryKind.count where kinds >> Int(kind) & 1 != 0 {
-                place[Int(kind)] = classes.count
-                classes.append(
-                    .init(list: list.id, kind: EntryKind(rawValue: kind), title: list.name, lines: list.lines))
-            }
-            places.append(place)
-        }
+        let lists = try Row.fetchAll(
+            db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 AND id IS NOT ? ORDER BY id",
+            arguments: [excluding]
+        ).map(BlockList.init)
         let total = lists.reduce(0) { $0 + $1.entries }
         var builder = try IndexBuilder(
             .init(
                 database: counters.identity, generation: counters.generation,
-                seed: counters.identity &* 0x9E37_79B9_7F4A_7C15),
-            classes, expected: total)
+                seed: counters.identity &* 0x9E37_79B9_7F4A_7C15), expected: total)
         var done = 0
+        let takenBack = try TakenBack(db)
         for (position, list) in lists.enumerated() {
-            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
-                let place = places[position][Int(kind.rawValue)]
-                guard place >= 0 else {
-                    throw .badEntry(list.id, Int32(clamping: id.line), "a kind of entry that the list says it has not")
-                }
-                if kind.contains(.address) {
-                    try unsafe builder.addAddress(name, class: place, line: id.line)
+            var classes = ListClasses(list, slot: UInt16(clamping: position))
+            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name, options throws(BlocklistError) in
+                guard unsafe takenBack.isEmpty || !takenBack.contains(kind, name, options) else { return }
+                let number = try classes.number(kind, options: options, in: &builder)
+                if kind.contains(.pattern) {
+                    try unsafe builder.addPattern(name, class: number, line: id.line)
+                } else if kind.contains(.address) {
+                    try unsafe builder.addAddress(name, class: number, line: id.line)
                 } else {
-                    try unsafe builder.add(name, class: place, line: id.line)
+                    try unsafe builder.add(name, class: number, line: id.line)
                 }
                 done += 1
                 if done & 0xFFFF == 0 {
@@ -110,6 +101,40 @@ extension BlocklistStore {
             }
             return try PolicySnapshot(store: self)
         }
+    }
+}
+
+/// The classes of one list's entries, numbered as they come.
+private struct ListClasses {
+    private let list: BlockList
+    private let slot: UInt16
+    /// By kind, of entries without options; -1: there was none yet.
+    private var plain = [Int](repeating: -1, count: Int(EntryKind.count))
+    private var others: [String: Int] = [:]
+
+    init(_ list: BlockList, slot: UInt16) {
+        self.list = list
+        self.slot = slot
+    }
+
+    @inline(__always)
+    mutating func number(
+        _ kind: EntryKind, options: String, in builder: inout IndexBuilder
+    ) throws(BlocklistError) -> Int {
+        if options.isEmpty, plain[Int(kind.rawValue)] >= 0 { return plain[Int(kind.rawValue)] }
+        return try add(kind, options, &builder)
+    }
+
+    private mutating func add(
+        _ kind: EntryKind, _ options: String, _ builder: inout IndexBuilder
+    ) throws(BlocklistError) -> Int {
+        let key = "\(kind.rawValue) \(options)"
+        if let known = others[key] { return known }
+        let number = try builder.add(
+            .init(list: list.id, kind: kind, title: list.name, lines: list.lines, options: options, slot: slot))
+        if options.isEmpty { plain[Int(kind.rawValue)] = number }
+        others[key] = number
+        return number
     }
 }
 
@@ -143,7 +168,9 @@ struct EntryScan {
     }
 
     func forEach(
-        _ body: (_ id: EntryID, _ kind: EntryKind, _ name: UnsafeRawBufferPointer) throws(BlocklistError) -> Void
+        _ body: (
+            _ id: EntryID, _ kind: EntryKind, _ name: UnsafeRawBufferPointer, _ options: String
+        ) throws(BlocklistError) -> Void
     ) throws(BlocklistError) {
         guard let connection = unsafe db.sqliteConnection else { throw .database("blocklist.db", "connection closed") }
         func check(_ code: CInt, _ wanted: CInt) throws(BlocklistError) {
@@ -152,7 +179,7 @@ struct EntryScan {
             }
         }
         var prepared: OpaquePointer?
-        let sql = "SELECT id, kind, name FROM entry WHERE id BETWEEN ? AND ? ORDER BY id"
+        let sql = "SELECT id, kind, name, options FROM entry WHERE id BETWEEN ? AND ? ORDER BY id"
         try unsafe check(sqlite3_prepare_v2(connection, sql, -1, &prepared, nil), SQLITE_OK)
         let statement = unsafe prepared
         defer { unsafe sqlite3_finalize(statement) }
@@ -165,11 +192,14 @@ struct EntryScan {
             try check(code, SQLITE_ROW)
             let text = unsafe sqlite3_column_text(statement, 2)
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
+            let kind = EntryKind(
+                rawValue: UInt8(truncatingIfNeeded: unsafe sqlite3_column_int(statement, 1)) & (EntryKind.count - 1))
+            let options =
+                kind.contains(.hasOptions)
+                ? unsafe sqlite3_column_text(statement, 3).map { unsafe String(cString: $0) } ?? "" : ""
             try unsafe body(
                 EntryID(raw: sqlite3_column_int64(statement, 0)),
-                EntryKind(
-                    rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & (EntryKind.count - 1)),
-                UnsafeRawBufferPointer(start: text, count: count))
+                kind, UnsafeRawBufferPointer(start: text, count: count), options)
         }
     }
 }

@@ -51,8 +51,15 @@ extension BlocklistStore {
             explanation.comment = rule?.comment
         case .list:
             explanation.list = policy.listName(verdict.list)
-            explanation.line = Int(verdict.rule)
-            explanation.rule = try rule(list: verdict.list, line: Int(verdict.rule))
+            if verdict.match != .none, let name = question.name {
+                let found = try line(
+                    of: name, labels: verdict.labels, list: verdict.list, class: verdict.rule, in: policy)
+                explanation.line = found?.line
+                explanation.rule = found?.rule
+            } else {
+                explanation.line = Int(verdict.rule)
+                explanation.rule = try rule(list: verdict.list, line: Int(verdict.rule))
+            }
         case .bypass:
             explanation.list = policy.listName(verdict.list)
             explanation.line = Int(verdict.rule)

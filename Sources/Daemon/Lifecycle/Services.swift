@@ -10,7 +10,7 @@ extension Session {
     /// The niceness of work that can be a little late.
     private static let courtesy: Int32 = 5
 
-    /// Brings changed lists and rules into force within a second.
+    /// Brings changed lists and rules into force as soon as they are committed.
     func followPolicy(_ engine: RunningEngine) async throws {
         guard let policy = state.withLock({ $0.policy }) else { return }
         try await OwnThread.repeating("webtun-policy") { [self] pace in
@@ -26,7 +26,7 @@ extension Session {
                 } catch {
                     report(.lists, "the lists in force stay, changes cannot be read: \(error)")
                 }
-            } while pace.wait(milliseconds: 250)
+            } while pace.wait(milliseconds: follower?.pause ?? 250, hearing: follower?.number)
         }
     }
 

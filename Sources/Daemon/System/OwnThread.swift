@@ -46,10 +46,18 @@ enum OwnThread {
     struct Pace: Sendable {
         fileprivate let wakeup: Wakeup
 
-        /// Waits so long. False, at once, when the work is to end.
-        func wait(milliseconds: CInt) -> Bool {
-            var entry = pollfd(fd: wakeup.number, events: Int16(POLLIN), revents: 0)
-            return unsafe poll(&entry, 1, milliseconds) == 0 || entry.revents == 0
+        /// Waits so long, or until there is something to hear. False, at once, when the work is to end.
+        ///
+        /// - Parameter number: of a descriptor that becomes readable; it must not be closed meanwhile.
+        func wait(milliseconds: CInt, hearing number: CInt? = nil) -> Bool {
+            // poll(2) passes over an entry with a negative descriptor.
+            var entries: InlineArray<2, pollfd> = [
+                pollfd(fd: wakeup.number, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: number ?? -1, events: Int16(POLLIN), revents: 0),
+            ]
+            var span = entries.mutableSpan
+            let count = unsafe span.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress!, 2, milliseconds) }
+            return count <= 0 || entries[0].revents == 0
         }
     }
 }
