@@ -109,7 +109,7 @@ struct SafeSearchLs: ParsableCommand {
             .init("DOCUMENTED AT", elastic: true),
         ])
         for engine in state.engines {
-            let level = state.levels[engine.name]
+            let level = state.levels()[engine.name]
             table.append([
                 Table.Cell(engine.name), Table.Cell(level ?? "off", level == nil ? .dim : .green),
                 Table.Cell(engine.targets.map(\.level).joined(separator: " ")), "\(engine.names.count)",
@@ -127,15 +127,15 @@ struct SafeSearchLs: ParsableCommand {
             return
         }
         let words = state.engines.compactMap { engine in
-            state.levels[engine.name].map { engine.targets.count > 1 ? "\(engine.name) (\($0))" : engine.name }
+            state.levels()[engine.name].map { engine.targets.count > 1 ? "\(engine.name) (\($0))" : engine.name }
         }
         print(words.isEmpty ? "safe search is off" : "safe search is on: \(words.joined(separator: ", "))".printable)
     }
 
     private static func json(_ engine: SearchEngine, _ state: SafeSearchState) -> JSONValue {
         .object([
-            ("engine", .string(engine.name)), ("on", .bool(state.levels[engine.name] != nil)),
-            ("level", .optional(state.levels[engine.name])),
+            ("engine", .string(engine.name)), ("on", .bool(state.levels()[engine.name] != nil)),
+            ("level", .optional(state.levels()[engine.name])),
             ("levels", .array(engine.targets.map { .string($0.level) })),
             (
                 "targets",
