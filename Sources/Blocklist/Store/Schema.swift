@@ -179,6 +179,7 @@ enum Schema {
         registerOptions(&migrator)
         registerLocal(&migrator)
         registerRuleChanges(&migrator)
+        registerGroups(&migrator)
         return migrator
     }
 }

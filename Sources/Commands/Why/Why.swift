@@ -12,11 +12,15 @@ struct Why: ParsableCommand {
             Answers from the lists and rules, whether webtun runs or not. An address asks about flows to it. The exit status
             is 3 when the name or the flow is blocked, 0 when it is allowed or forwarded. The answer is the one that a
             query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
+            Below it stands the whole chain, in the order in which things are asked: everything that speaks of the name,
+            what decided marked with '*', what has no say and why; the cache of the running webtun; the upstreams. The
+            names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter.
 
             Examples:
               webtun why ads.example
               webtun why ads.example --type HTTPS
               webtun why bücher.example --json
+              webtun why www.shop.example --resolve
               webtun why shop.example --app firefox --user alice
               webtun why 203.0.113.7 --port 853 --proto tcp
               webtun why 203.0.113.7 --name shop.example
@@ -35,6 +39,8 @@ struct Why: ParsableCommand {
     var proto: FlowProtocol?
     @Option(name: .customLong("name"), help: ArgumentHelp("Of a flow: the name it goes to.", valueName: "name"))
     var flowName: String?
+    @Flag(name: .customLong("resolve"), help: "Ask an upstream, and judge the names that CNAMEs lead to.")
+    var resolve = false
     @OptionGroup var owner: OwnerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
@@ -56,12 +62,23 @@ struct Why: ParsableCommand {
         if let remote = IPAddress(name) { return try explain(remote, asker, store) }
         let name = try DomainName(name)
         let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
-        let explanation = try store.explain(name, asker: Asker(owner: asker), in: policy)
-        let answer = try WhyAnswer(
-            name, type: type ?? "A", asker, policy, status: WhyAnswer.status(state: global.stateDirectory))
+        let qtype = RecordType((type ?? "A").uppercased())?.code ?? 0
+        let explanation = try store.explain(name, qtype: qtype, asker: Asker(owner: asker), in: policy)
+        let status = WhyAnswer.status(state: global.stateDirectory)
+        let answer = try WhyAnswer(name, type: type ?? "A", asker, policy, status: status)
+        let links = try store.chain(name, qtype: qtype, asker: Asker(owner: asker), explanation, in: policy)
+        var chain = WhyChain(links, explanation, status)
+        chain.lookAt(name, qtype: qtype, state: global.stateDirectory, isRunning: status != nil)
+        if resolve {
+            try chain.resolve(
+                name, type: type ?? "A", qtype: qtype, Asker(owner: asker), store, policy,
+                isAllowed: explanation.verdict.action == .allow)
+        }
         print(
-            output.json ? Why.json(explanation, answer).description : Why.text(explanation, answer, style: .output))
-        if explanation.verdict.action == .block { throw ExitStatus.blocked.exit }
+            output.json
+                ? Why.json(explanation, answer, chain).description
+                : Why.text(explanation, answer, style: .output) + "\n" + chain.text(style: .output))
+        if explanation.verdict.action == .block || chain.isBlockedByCNAME { throw ExitStatus.blocked.exit }
     }
 
     private func explain(_ remote: IPAddress, _ asker: Owner, _ store: BlocklistStore) throws {
@@ -76,7 +93,7 @@ struct Why: ParsableCommand {
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation, _ answer: WhyAnswer) -> JSONValue {
+    static func json(_ explanation: Explanation, _ answer: WhyAnswer, _ chain: WhyChain) -> JSONValue {
         let verdict = explanation.verdict
         return .object(
             [
@@ -87,7 +104,7 @@ struct Why: ParsableCommand {
                 ("matched", .optional(explanation.matched)),
                 ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
                 ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),
-            ] + answer.json)
+            ] + answer.json + [("chain", chain.json)])
     }
 
     static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
