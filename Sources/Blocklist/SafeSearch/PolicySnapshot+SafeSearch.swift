@@ -5,6 +5,7 @@ extension PolicySnapshot {
     ///   - name: wire form in lower case, with the root's byte.
     ///   - asker: safe search may be enforced for some groups alone.
     public func safeSearch(for name: RawSpan, asker: Asker) -> Int {
-        local.safeSearch.find(name, groups: 1)
+        guard let groups = inForce(asker.profile) else { return -1 }
+        return local.safeSearch.find(name, groups: groups.rawValue)
     }
 }

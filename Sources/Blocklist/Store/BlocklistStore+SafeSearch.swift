@@ -74,34 +74,48 @@ extension BlocklistStore {
         }
     }
 
+    /// The engines that are enforced for a group.
+    static func safeSearchEngines(_ db: Database, of group: Int) throws -> [String] {
+        try String.fetchAll(
+            db, sql: "SELECT engine FROM safesearch_on WHERE policy_group = ? ORDER BY engine", arguments: [group])
+    }
+
     /// Enforces safe search, or stops to.
     ///
     /// - Parameters:
     ///   - isOn: of the engines named, or of all when none is.
     ///   - engines: names, or `name:level`.
-    ///   - group: for whom: a group's id, 0 for `default`.
-    /// - Throws: `BlocklistError.badArgument` for an engine or level that is not known, and when no data was ever read.
-    public func setSafeSearch(_ isOn: Bool, _ engines: [String] = [], group: Int = 0) throws {
+    ///   - groups: for whom; none: to enforce `default`, to stop everybody.
+    /// - Throws: `BlocklistError.badArgument` for an engine or level that is not known, and when no data was ever read;
+    ///   `.noSuchGroup`.
+    public func setSafeSearch(_ isOn: Bool, _ engines: [String] = [], groups: [String] = []) throws {
         try write { db in
             let known = try BlocklistStore.safeSearch(db).engines
             guard !known.isEmpty || !isOn else {
                 throw BlocklistError.badArgument("there is no data of search engines yet: give its file with --engines")
             }
-            if !isOn, engines.isEmpty {
-                return try db.execute(sql: "DELETE FROM safesearch_on WHERE policy_group = ?", arguments: [group])
+            let ids =
+                groups.isEmpty && !isOn
+                ? Array(0..<GroupSet.capacity)
+                : try BlocklistStore.groupSet(db, groups.isEmpty ? ["default"] : groups).ids
+            let wanted = try (engines.isEmpty ? known.map(\.name) : engines).map {
+                try BlocklistStore.engine($0, known)
             }
-            for word in engines.isEmpty ? known.map(\.name) : engines {
-                let (engine, level) = try BlocklistStore.engine(word, known)
-                if isOn {
+            for id in ids {
+                for (engine, level) in wanted where isOn {
                     try db.execute(
                         sql: """
                             INSERT INTO safesearch_on (engine, policy_group, level) VALUES (?, ?, ?)
                             ON CONFLICT (engine, policy_group) DO UPDATE SET level = excluded.level
-                            """, arguments: [engine, group, level])
-                } else {
+                            """, arguments: [engine, id, level])
+                }
+                // What was on may be of an engine that the data has no more.
+                if !isOn, engines.isEmpty {
+                    try db.execute(sql: "DELETE FROM safesearch_on WHERE policy_group = ?", arguments: [id])
+                }
+                for (engine, _) in wanted where !isOn {
                     try db.execute(
-                        sql: "DELETE FROM safesearch_on WHERE engine = ? AND policy_group = ?",
-                        arguments: [engine, group])
+                        sql: "DELETE FROM safesearch_on WHERE engine = ? AND policy_group = ?", arguments: [engine, id])
                 }
             }
         }

@@ -52,12 +52,16 @@ extension Schema {
                 }
             }
         }
+    }
+
+    /// Safe search for each group. Behind `registerGroups`.
+    static func registerSafeSearchGroups(_ migrator: inout DatabaseMigrator) {
         migrator.registerMigration("safe search of groups") { db in
             try db.execute(
                 sql: """
                     CREATE TABLE safesearch_of (
                         engine TEXT NOT NULL,
-                        policy_group INTEGER NOT NULL DEFAULT 0,    -- the group's id, 0: 'default'
+                        policy_group INTEGER NOT NULL DEFAULT 0 REFERENCES policy_group(id) ON DELETE CASCADE,
                         level TEXT NOT NULL,
                         PRIMARY KEY (engine, policy_group)
                     ) WITHOUT ROWID;
