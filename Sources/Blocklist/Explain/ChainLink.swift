@@ -56,8 +56,10 @@ extension BlocklistStore {
         _ name: DomainName, qtype: UInt16, asker: Asker, _ explanation: Explanation, in policy: PolicySnapshot
     ) throws -> [ChainLink] {
         let suffixes = name.suffixes
+        // Of whoever is paused nothing is asked at all.
+        let inForce = policy.inForce(asker.profile) ?? []
         var links = try read { db in
-            try ChainLink.rules(db, name, suffixes, asker) + ChainLink.entries(db, name, suffixes)
+            try ChainLink.rules(db, name, suffixes, asker, inForce) + ChainLink.entries(db, name, suffixes, inForce)
                 + ChainLink.bypass(db, suffixes)
         }
         links.sort { $0.order < $1.order }
@@ -91,7 +93,7 @@ extension ChainLink {
     fileprivate static func labels(_ name: String) -> Int { name.utf8.count { $0 == NameBytes.dot } + 1 }
 
     fileprivate static func rules(
-        _ db: Database, _ name: DomainName, _ suffixes: [String], _ asker: Asker
+        _ db: Database, _ name: DomainName, _ suffixes: [String], _ asker: Asker, _ inForce: GroupSet
     ) throws -> [ChainLink] {
         try BlocklistStore.rules(db).compactMap { rule in
             let matches =
@@ -108,6 +110,7 @@ extension ChainLink {
                 match: isRegex ? .regex : rule.match == .exact ? .exact : .suffix, matched: isRegex ? nil : rule.name,
                 owner: rule.owner, comment: rule.comment)
             if !condition.isEmpty, !condition.holds(asker.owner) { link.reason = "not for who asks" }
+            if rule.groups.isDisjoint(with: inForce) { link.reason = "no group of it holds for who asks" }
             let (action, id) = (rule.action == .allow ? 0 : 1, Int(rule.id))
             let length = rule.name == UserRule.everyName ? 0 : labels(rule.name)
             link.order.tier = (condition.isEmpty ? 2 : 0) + (isRegex ? 1 : 0)
@@ -121,7 +124,9 @@ extension ChainLink {
         }
     }
 
-    fileprivate static func entries(_ db: Database, _ name: DomainName, _ suffixes: [String]) throws -> [ChainLink] {
+    fileprivate static func entries(
+        _ db: Database, _ name: DomainName, _ suffixes: [String], _ inForce: GroupSet
+    ) throws -> [ChainLink] {
         let hasOptions = try db.columns(in: "entry").contains { $0.name == "options" }
         let places = Array(repeating: "?", count: suffixes.count).joined(separator: ", ")
         let rows = try Row.fetchAll(
@@ -150,6 +155,7 @@ extension ChainLink {
                 match: kind.isPattern
                     ? .regex : kind.contains(.exact) ? .exact : kind.contains(.below) ? .below : .suffix,
                 matched: kind.isPattern ? nil : listed, isImportant: kind.contains(.important), options: row["options"])
+            if list.groups.isDisjoint(with: inForce) { link.reason = "no group of the list holds for who asks" }
             if !list.enabled { link.reason = "the list is off" }
             link.order.tier = 4 + (kind.contains(.important) ? 0 : 4) + (kind.contains(.allow) ? 0 : 2)
             link.order.ranks = [kind.isPattern ? 0 : -labels(listed), kind.rank, Int(list.id), id.line, id.name]

@@ -16,12 +16,16 @@ struct Why: ParsableCommand {
             what decided marked with '*', what has no say and why; the cache of the running webtun; the upstreams. The
             names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter.
 
+            With --client and --at the answer is the one that this client gets, at that time: groups, schedules and pauses
+            (docs/policy.md) are looked at as they are for it then.
+
             Examples:
               webtun why ads.example
               webtun why ads.example --type HTTPS
               webtun why bücher.example --json
               webtun why www.shop.example --resolve
               webtun why shop.example --app firefox --user alice
+              webtun why games.example --client 192.0.2.7 --at 21:30
               webtun why 203.0.113.7 --port 853 --proto tcp
               webtun why 203.0.113.7 --name shop.example
             """)
@@ -42,6 +46,7 @@ struct Why: ParsableCommand {
     @Flag(name: .customLong("resolve"), help: "Ask an upstream, and judge the names that CNAMEs lead to.")
     var resolve = false
     @OptionGroup var owner: OwnerArguments
+    @OptionGroup var who: AskerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -58,20 +63,22 @@ struct Why: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        let asker = try owner.owner.example
-        if let remote = IPAddress(name) { return try explain(remote, asker, store) }
+        let person = try owner.owner.example
+        if let remote = IPAddress(name) { return try explain(remote, person, store) }
         let name = try DomainName(name)
-        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
+        let policy = try ListWork.withProgress("") { try who.policy(store, progress: $0) }
+        let asker = try who.asker(person, policy)
         let qtype = RecordType((type ?? "A").uppercased())?.code ?? 0
-        let explanation = try store.explain(name, qtype: qtype, asker: Asker(owner: asker), in: policy)
+        let explanation = try store.explain(name, qtype: qtype, asker: asker, in: policy)
         let status = WhyAnswer.status(state: global.stateDirectory)
-        let answer = try WhyAnswer(name, type: type ?? "A", asker, policy, status: status)
-        let links = try store.chain(name, qtype: qtype, asker: Asker(owner: asker), explanation, in: policy)
+        let answer = try WhyAnswer(name, type: type ?? "A", person, client: who.address, policy, status: status)
+        let links = try store.chain(name, qtype: qtype, asker: asker, explanation, in: policy)
         var chain = WhyChain(links, explanation, status)
+        chain.tell(policy, asker.profile)
         chain.lookAt(name, qtype: qtype, state: global.stateDirectory, isRunning: status != nil)
         if resolve {
             try chain.resolve(
-                name, type: type ?? "A", qtype: qtype, Asker(owner: asker), store, policy,
+                name, type: type ?? "A", qtype: qtype, asker, store, policy,
                 isAllowed: explanation.verdict.action == .allow)
         }
         print(
@@ -86,8 +93,8 @@ struct Why: ParsableCommand {
         question.proto = proto?.number ?? 6
         question.port = FlowConditions.hasPorts(question.proto) ? port ?? 443 : 0
         question.name = try flowName.map { try DomainName($0).text }
-        question.asker = Asker(owner: asker)
-        let policy = try ListWork.withProgress("") { try store.snapshot(progress: $0) }
+        let policy = try ListWork.withProgress("") { try who.policy(store, progress: $0) }
+        question.asker = try who.asker(asker, policy)
         let explanation = try store.explain(question, in: policy)
         print(output.json ? FlowText.json(explanation).description : FlowText.text(explanation, style: .output))
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }

@@ -8,7 +8,7 @@ import Wire
 struct WhyChain {
     /// One step.
     struct Step {
-        /// `pause`, `rule`, `list`, `bypass`, `cname`, `cache`, `upstream`.
+        /// `pause`, `group`, `rule`, `list`, `bypass`, `cname`, `cache`, `upstream`.
         var name: String
         var text: String
         /// It decided.
@@ -57,6 +57,31 @@ struct WhyChain {
                 name: "cname", text: isBlocked ? "not asked for" : "not asked for; --resolve asks", isVoid: true,
                 members: [("asked", .bool(false))])
         ]
+    }
+
+    /// Which groups hold for whoever asks, and which do not and why.
+    mutating func tell(_ policy: PolicySnapshot, _ profile: UInt16) {
+        let names = policy.groups(of: profile)
+        let isPaused = policy.isPaused(profile)
+        let others = policy.groups.filter { policy.state(of: $0) != .on }
+        var words = isPaused ? ["who asks is paused: nothing of what follows is in force"] : []
+        if !isPaused { words.append(names.isEmpty ? "no group is in force" : names.joined(separator: ", ")) }
+        for group in others { words.append("\(group.name) is \(policy.state(of: group).text)") }
+        before.append(
+            Step(
+                name: "group", text: words.joined(separator: "; "), wins: isPaused,
+                members: [
+                    ("groups", .array(names.map(JSONValue.string))), ("paused", .bool(isPaused)),
+                    (
+                        "out_of_force",
+                        .array(
+                            others.map {
+                                .object([
+                                    ("name", .string($0.name)), ("state", .string(policy.state(of: $0).rawValue)),
+                                ])
+                            })
+                    ),
+                ]))
     }
 
     private static var configuredServers: [String] {
