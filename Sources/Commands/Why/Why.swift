@@ -70,10 +70,11 @@ struct Why: ParsableCommand {
         let asker = try who.asker(person, policy)
         let qtype = RecordType((type ?? "A").uppercased())?.code ?? 0
         let explanation = try store.explain(name, qtype: qtype, asker: asker, in: policy)
+        let local = try WhyLocal(name, qtype: qtype, asker: asker, policy, store)
         let status = WhyAnswer.status(state: global.stateDirectory)
         let answer = try WhyAnswer(name, type: type ?? "A", person, client: who.address, policy, status: status)
         let links = try store.chain(name, qtype: qtype, asker: asker, explanation, in: policy)
-        var chain = WhyChain(links, explanation, status)
+        var chain = WhyChain(links, explanation, status, local)
         chain.tell(policy, asker.profile)
         chain.lookAt(name, qtype: qtype, state: global.stateDirectory, isRunning: status != nil)
         if resolve {
@@ -83,8 +84,9 @@ struct Why: ParsableCommand {
         }
         print(
             output.json
-                ? Why.json(explanation, answer, chain).description
-                : Why.text(explanation, answer, style: .output) + "\n" + chain.text(style: .output))
+                ? Why.json(explanation, answer, chain, local).description
+                : Why.text(explanation, answer, local, style: .output) + "\n" + chain.text(style: .output))
+        if local.hasRecords { return }
         if explanation.verdict.action == .block || chain.isBlockedByCNAME { throw ExitStatus.blocked.exit }
     }
 
@@ -100,11 +102,14 @@ struct Why: ParsableCommand {
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation, _ answer: WhyAnswer, _ chain: WhyChain) -> JSONValue {
+    static func json(
+        _ explanation: Explanation, _ answer: WhyAnswer, _ chain: WhyChain, _ local: WhyLocal
+    ) -> JSONValue {
         let verdict = explanation.verdict
         return .object(
             [
-                ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+                ("name", .string(explanation.name)),
+                ("verdict", .string(local.hasRecords ? "forward" : "\(verdict.action)")),
                 ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
                 ("line", .optional(explanation.line)),
                 ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
@@ -114,10 +119,11 @@ struct Why: ParsableCommand {
             ] + answer.json + [("chain", chain.json)])
     }
 
-    static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
+    static func text(_ explanation: Explanation, _ answer: WhyAnswer, _ local: WhyLocal, style: Style) -> String {
         let verdict = explanation.verdict
         let (word, ink): (String, Style.Ink) =
             switch verdict.action {
+            case _ where local.hasRecords: ("answered from your records, before any list or rule", .green)
             case .block: ("blocked", .red)
             case .allow: ("allowed", .green)
             case .forward: ("forwarded", .green)
@@ -126,7 +132,9 @@ struct Why: ParsableCommand {
         func fact(_ name: String, _ value: String) {
             lines.append("  " + style.paint(name.padded(9), .dim) + value.printable)
         }
-        if verdict.match == .none {
+        if local.hasRecords, verdict.match == .none {
+            fact("by", "your records")
+        } else if verdict.match == .none {
             fact("by", "no rule and no list has it")
         } else if let list = explanation.list {
             fact("list", "\(list), line \(explanation.line ?? 0)")

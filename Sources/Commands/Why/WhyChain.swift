@@ -8,7 +8,7 @@ import Wire
 struct WhyChain {
     /// One step.
     struct Step {
-        /// `pause`, `group`, `rule`, `list`, `bypass`, `cname`, `cache`, `upstream`.
+        /// `record`, `pause`, `group`, `rule`, `list`, `bypass`, `safesearch`, `forward`, `cache`, `upstream`, `cname`.
         var name: String
         var text: String
         /// It decided.
@@ -20,29 +20,35 @@ struct WhyChain {
 
     private var before: [Step] = []
     private var links: [Step] = []
+    private var later: [Step] = []
     private var cnames: [Step] = []
     private var cache: [Step] = []
     private var upstream: [Step] = []
+    /// The question ends before the cache.
     private let isBlocked: Bool
     private let servers: [String]
 
     /// - Parameter status: of the running webtun.
-    init(_ links: [ChainLink], _ explanation: Explanation, _ status: DaemonStatus?) {
-        isBlocked = explanation.verdict.action == .block && status?.pausedUntil == nil
+    init(_ links: [ChainLink], _ explanation: Explanation, _ status: DaemonStatus?, _ local: WhyLocal) {
+        let isPolicyBlock = explanation.verdict.action == .block && status?.pausedUntil == nil
+        isBlocked = isPolicyBlock && !local.hasRecords || local.endsHere
         let isPaused = status?.pausedUntil != nil
-        before = [
-            Step(
-                name: "pause",
-                text: status == nil
-                    ? "no webtun runs here, or not for this user"
-                    : isPaused ? "paused: nothing of what follows is in force" : "not paused", wins: isPaused,
-                members: [("running", .bool(status != nil)), ("paused", .bool(isPaused))])
-        ]
+        later = local.laterSteps(isVoid: isPolicyBlock || local.hasRecords)
+        before =
+            local.recordSteps + [
+                Step(
+                    name: "pause",
+                    text: status == nil
+                        ? "no webtun runs here, or not for this user"
+                        : isPaused ? "paused: nothing of what follows is in force" : "not paused", wins: isPaused,
+                    members: [("running", .bool(status != nil)), ("paused", .bool(isPaused))])
+            ]
         self.links = links.map { WhyChain.step($0) }
         if links.isEmpty {
             self.links = [Step(name: "rule", text: "no rule and no list has it", members: [("found", .bool(false))])]
         }
-        let servers = status?.upstreams ?? WhyChain.configuredServers
+        // Names of a forward zone are asked of its servers alone.
+        let servers = local.servers ?? status?.upstreams ?? WhyChain.configuredServers
         self.servers = servers
         let list = servers.isEmpty ? "none is known" : servers.joined(separator: ", ")
         upstream = [
@@ -215,7 +221,7 @@ struct WhyChain {
 
     // MARK: Output
 
-    private var steps: [Step] { before + links + cache + upstream + cnames }
+    private var steps: [Step] { before + links + later + cache + upstream + cnames }
 
     func text(style: Style) -> String {
         let lines = steps.map { step in
