@@ -120,9 +120,22 @@ import Testing
         let rows = try objects(place.webtun("safesearch", "ls", "--json").output)
         #expect(rows.count == 8)
         #expect(rows[0]["engine"] as? String == "google" && rows[0]["on"] as? Bool == true)
-        #expect(rows[2]["engine"] as? String == "bing" && rows[2]["on"] as? Bool == false && rows[2]["level"] is NSNull)
+        #expect(
+            rows[2]["engine"] as? String == "bing" && rows[2]["on"] as? Bool == false
+                && (rows[2]["groups"] as? [String: String]) == [:])
+        #expect((rows[1]["groups"] as? [String: String]) == ["default": "moderate"])
         #expect((rows[0]["targets"] as? [String: [String]])?["strict"] == ["forcesafesearch.google.com"])
         #expect(try place.webtun("safesearch", "off", "google").output == "safe search is on: youtube (moderate)\n")
+        #expect(try place.webtun("group", "add", "kids").status == 0)
+        let kids = try place.webtun("safesearch", "on", "bing", "youtube", "--group", "kids")
+        #expect(
+            kids.output
+                == "safe search is on: youtube (moderate for default, strict for kids), bing (strict for kids)\n")
+        #expect(try place.webtun("group", "rm", "kids").errors.contains("safe search of bing, safe search of youtube"))
+        #expect(try place.webtun("safesearch", "on", "--group", "none").errors.contains("none"))
+        #expect(
+            try place.webtun("safesearch", "off", "--group", "kids").output == "safe search is on: youtube (moderate)\n"
+        )
         let all = try place.webtun("safesearch", "on")
         #expect(all.output.contains("google, youtube (strict), bing, duckduckgo, ecosia, yandex, pixabay, brave"))
         #expect(try place.webtun("safesearch", "off").output == "safe search is off\n")
