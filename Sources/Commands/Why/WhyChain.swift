@@ -70,6 +70,8 @@ struct WhyChain {
         let names = policy.groups(of: profile)
         let isPaused = policy.isPaused(profile)
         let others = policy.groups.filter { policy.state(of: $0) != .on }
+        // Where there is only 'default' nobody wants to hear of groups.
+        guard policy.groups.count > 1 || isPaused || !others.isEmpty else { return }
         var words = isPaused ? ["who asks is paused: nothing of what follows is in force"] : []
         if !isPaused { words.append(names.isEmpty ? "no group is in force" : names.joined(separator: ", ")) }
         for group in others { words.append("\(group.name) is \(policy.state(of: group).text)") }
