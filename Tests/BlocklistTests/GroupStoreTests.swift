@@ -213,6 +213,11 @@ struct GroupStoreTests {
         try store.assign(.init(rules: [1]), to: "kids", .only)
         _ = try store.undoRules()
         #expect(try store.rules()[0].groups.ids == [0, 2])
+        _ = try store.addGroups(["brief"])
+        let brief = try store.setRules([.init(.deny, .suffix, "c.example", groups: ["brief"])])
+        _ = try store.removeRules(["\(brief[0].id)"])
+        try store.removeGroups(["brief"])
+        #expect(try store.undoRules()?.left.map(\.reason) == ["a group that it was in is gone"])
     }
 
     /// A database of before there were groups: its rules keep their ids, those for programs and users hold everywhere.

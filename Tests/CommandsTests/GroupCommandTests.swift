@@ -116,6 +116,41 @@ import Testing
         #expect(try state() == before)
     }
 
+    @Test func whyTellsWhatHoldsForAClientAtATime() throws {
+        let place = try Place()
+        #expect(try place.webtun("group", "add", "kids", "night").status == 0)
+        #expect(try place.webtun("deny", "games.example", "--group", "kids").status == 0)
+        #expect(try place.webtun("deny", "late.example", "--group", "night").status == 0)
+        #expect(try place.webtun("client", "add", "192.0.2.7", "--group", "kids", "--group", "night").status == 0)
+        #expect(try place.webtun("client", "add", "02:00:00:00:00:07", "--group", "kids").status == 0)
+        #expect(
+            try place.webtun("group", "schedule", "night", "--from", "21:00", "--to", "07:00", "--zone", "UTC").status
+                == 0)
+        let (noon, night) = ("2026-11-24T12:00:00Z", "2026-11-24T22:00:00Z")
+        for (arguments, status) in [
+            (["games.example"], 0), (["games.example", "--client", "192.0.2.7"], 3),
+            (["games.example", "--client", "192.0.2.8"], 0), (["games.example", "--client", "02:00:00:00:00:07"], 3),
+            (["late.example", "--client", "192.0.2.7", "--at", noon], 0),
+            (["late.example", "--client", "192.0.2.7", "--at", night], 3),
+            (["late.example", "--client", "192.0.2.7", "--at", "25:00"], 64),
+            (["late.example", "--client", "192.0.2.0/24"], 64), (["late.example", "--client", "tablet"], 64),
+        ] as [([String], Int32)] {
+            let why = try WebtunProcess.run(["why"] + arguments, environment: ["WEBTUN_STATE": place.state])
+            #expect(why.status == status, "\(arguments): \(why.output)\(why.errors)")
+        }
+        let json = try place.webtun("why", "late.example", "--client", "192.0.2.7", "--at", noon, "--json")
+        let chain = try #require(objects(json.output)[0]["chain"] as? [[String: Any]])
+        let group = try #require(chain.first { $0["step"] as? String == "group" })
+        #expect(group["groups"] as? [String] == ["kids"] && group["paused"] as? Bool == false)
+        #expect((group["out_of_force"] as? [[String: Any]])?.first?["state"] as? String == "off")
+        let rule = try #require(chain.first { $0["step"] as? String == "rule" })
+        #expect((rule["reason"] as? String ?? "").hasPrefix("only for group") && rule["wins"] as? Bool == false)
+        // Whoever is paused is blocked nowhere.
+        #expect(try place.webtun("pause", "--client", "192.0.2.7").status == 0)
+        let paused = try place.webtun("why", "games.example", "--client", "192.0.2.7")
+        #expect(paused.status == 0 && paused.output.contains("who asks is paused"), "\(paused.output)")
+    }
+
     @Test func pausesAreKeptWithoutADaemon() throws {
         let place = try Place()
         #expect(try place.webtun("group", "add", "kids").status == 0)

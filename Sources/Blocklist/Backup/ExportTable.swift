@@ -25,7 +25,7 @@ struct ExportTable {
     ]
 
     /// Tables of one set of data: an import that adds leaves them alone when there are rows already.
-    static let whole: Set<String> = ["resolver", "state", "safesearch", "safesearch_file"]
+    static let whole: Set<String> = ["resolver", "safesearch", "safesearch_file", "state"]
 
     /// Which rows of a table are the user's own, in SQL, when some are there from the start.
     static let own: [String: String] = ["policy_group": "id <> 0"]

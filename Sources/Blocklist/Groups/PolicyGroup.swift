@@ -54,4 +54,13 @@ public enum GroupState: String, Sendable {
     /// Outside the times of its schedules.
     case off
     case paused
+
+    public var text: String {
+        switch self {
+        case .on: "on"
+        case .disabled: "disabled"
+        case .off: "off at that time"
+        case .paused: "paused"
+        }
+    }
 }

@@ -59,6 +59,8 @@ public final class PolicyFollower {
         if hastyUntil > 0 { return 2 }
         // Devices are looked at that often, and a schedule or a pause changes something at its time.
         let pause: Int64 = watch == nil || staleSince != nil || needsNeighbours ? 250 : 1000
+        // Nothing is known of the times after an error.
+        guard !validity.isEmpty else { return CInt(pause) }
         return CInt(min(pause, max(1, (validity.upperBound - BlocklistStore.now() + 999) / 1000)))
     }
 

@@ -40,7 +40,7 @@ public final class PolicySnapshot: Sendable {
         try self.init(store: BlocklistStore(state: state))
     }
 
-    convenience init(store: BlocklistStore, now: Int64? = nil) throws {
+    convenience init(store: BlocklistStore, now: Int64? = nil, neighbours: Neighbours = [:]) throws {
         let image = try IndexImage(path: store.indexPath)
         let (counters, inputs, groups) = try store.read { db in
             (try BlocklistStore.counters(db), try Overlay.Inputs(db), try GroupInputs(db))
@@ -49,7 +49,7 @@ public final class PolicySnapshot: Sendable {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
         let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)
-        let plan = ProfilePlan.make(groups, [:], now: now ?? BlocklistStore.now()).plan
+        let plan = ProfilePlan.make(groups, neighbours, now: now ?? BlocklistStore.now()).plan
         self.init(index: image, overlay: overlay, members: ProfileTable(plan, groups))
     }
 

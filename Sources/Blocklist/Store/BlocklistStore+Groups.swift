@@ -87,6 +87,7 @@ extension BlocklistStore {
         return lists.filter { $0.groups.contains(set) }.map { "list '\($0.name)'" }
             + (try rules(db)).filter { $0.groups != .every && $0.groups.contains(set) }.map { "rule \($0.id)" }
             + (try flowRules(db)).filter { $0.groups != .every && $0.groups.contains(set) }.map { "flow rule \($0.id)" }
+            + (try safeSearchEngines(db, of: group.id)).map { "safe search of \($0)" }
             + (try clients(db)).filter { $0.groups.contains(set) }.map { "\($0.subject.kind) \($0.subject.text)" }
     }
 

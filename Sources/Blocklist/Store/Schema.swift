@@ -180,6 +180,7 @@ enum Schema {
         registerLocal(&migrator)
         registerRuleChanges(&migrator)
         registerGroups(&migrator)
+        registerSafeSearchGroups(&migrator)
         return migrator
     }
 }

@@ -8,6 +8,9 @@ struct GroupLabels {
         groups = try store.groups()
     }
 
+    /// The name of a group by its id.
+    func name(_ id: Int) -> String { groups.first { $0.id == id }?.name ?? "\(id)" }
+
     func names(_ set: GroupSet) -> [String] {
         PolicyOverview.names(set, groups)
     }

@@ -33,8 +33,8 @@ struct RuleUndoCommand: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        let groups = try store.groups()
-        if list { return try show(store.ruleChanges(limit: limit), groups) }
+        let labels = try GroupLabels(store)
+        if list { return try show(store.ruleChanges(limit: limit), labels) }
         guard let undo = try store.undoRules(dryRun: dryRun) else {
             throw CommandFailure("no change of rules can be taken back")
         }
@@ -47,14 +47,14 @@ struct RuleUndoCommand: ParsableCommand {
             } else if let reason {
                 Terminal.complain("webtun: \(item.kind.rawValue) \(item.id): \(reason); it stays as it is")
             } else {
-                print(((dryRun ? "would have " : "") + RuleUndoCommand.done(item, groups)).printable)
+                print(((dryRun ? "would have " : "") + RuleUndoCommand.done(item, labels)).printable)
             }
         }
         Terminal.flush()
         if undo.left.count == undo.change.items.count, !undo.left.isEmpty { throw ExitStatus.error.exit }
     }
 
-    private func show(_ changes: [RuleChange], _ groups: [PolicyGroup]) {
+    private func show(_ changes: [RuleChange], _ labels: GroupLabels) {
         if output.json {
             for change in changes {
                 print(
@@ -68,33 +68,31 @@ struct RuleUndoCommand: ParsableCommand {
         if changes.isEmpty { return print("no change of rules can be taken back") }
         for change in changes {
             for item in change.items {
-                print("\(Moment.text(change.time))  \(RuleUndoCommand.was(item, groups))".printable)
+                print("\(Moment.text(change.time))  \(RuleUndoCommand.was(item, labels))".printable)
             }
         }
     }
 
     /// What taking it back does.
-    static func done(_ item: RuleChange.Item, _ groups: [PolicyGroup]) -> String {
+    static func done(_ item: RuleChange.Item, _ labels: GroupLabels) -> String {
         let (old, new) = (
-            item.old.map { text(item.kind, $0, groups) } ?? "", item.new.map { text(item.kind, $0, groups) } ?? ""
+            item.old.map { text(item.kind, $0, labels) } ?? "", item.new.map { text(item.kind, $0, labels) } ?? ""
         )
         if item.old == nil { return "removed again: \(new)" }
         return item.new == nil ? "put back: \(old)" : "changed back: \(new) is \(old) again"
     }
 
     /// What the change did.
-    static func was(_ item: RuleChange.Item, _ groups: [PolicyGroup]) -> String {
+    static func was(_ item: RuleChange.Item, _ labels: GroupLabels) -> String {
         let (old, new) = (
-            item.old.map { text(item.kind, $0, groups) } ?? "", item.new.map { text(item.kind, $0, groups) } ?? ""
+            item.old.map { text(item.kind, $0, labels) } ?? "", item.new.map { text(item.kind, $0, labels) } ?? ""
         )
         if item.old == nil { return "added \(new)" }
         return item.new == nil ? "removed \(old)" : "changed \(old) to \(new)"
     }
 
     /// A rule in a line, from the columns of its row.
-    static func text(
-        _ kind: RuleChange.Item.Kind, _ columns: RuleColumns, _ groups: [PolicyGroup]
-    ) -> String {
+    static func text(_ kind: RuleChange.Item.Kind, _ columns: RuleColumns, _ labels: GroupLabels) -> String {
         func word(_ name: String) -> String? {
             switch columns[name] {
             case .null, .text(""): nil
@@ -114,15 +112,11 @@ struct RuleUndoCommand: ParsableCommand {
             ]
         }
         parts += [word("app").map { "app \($0)" }, word("user").map { "user \($0)" }]
+        if case .integer(let set) = columns["groups"] { parts.append(labels.remark(GroupSet(rawValue: UInt64(bitPattern: set)))) }
         let known = [
             "id", "action", "match", "name", "comment", "added", "app", "user", "uid", "direction", "remote", "port",
             "port_end", "proto", "groups",
         ]
-        // `default` alone, and every group, need not be told.
-        if case .integer(let bits) = columns["groups"], bits > 1 {
-            let names = PolicyOverview.names(GroupSet(rawValue: UInt64(bits)), groups)
-            parts.append("group \(names.joined(separator: ", "))")
-        }
         for (name, _) in columns.values where !known.contains(name) { parts.append(word(name).map { "\(name) \($0)" }) }
         parts.append(word("comment").map { "(\($0))" })
         return parts.compactMap(\.self).joined(separator: " ")

@@ -1,8 +1,6 @@
 import ArgumentParser
 import Blocklist
 import DNSProxy
-import Daemon
-import Foundation
 import Kernel
 import Wire
 
@@ -16,16 +14,18 @@ struct Why: ParsableCommand {
             query of the type would get now; when webtun is paused, nobody is blocked, whatever the verdict.
             Below it stands the whole chain, in the order in which things are asked: everything that speaks of the name,
             what decided marked with '*', what has no say and why; the cache of the running webtun; the upstreams. The
-            names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter. --client says
-            from which address a query comes, --at when: groups, schedules and pauses are those of then.
+            names to which CNAMEs lead are known only when somebody asks: --resolve does, past the filter.
+
+            With --client and --at the answer is the one that this client gets, at that time: groups, schedules and pauses
+            (docs/policy.md) are looked at as they are for it then.
 
             Examples:
               webtun why ads.example
               webtun why ads.example --type HTTPS
               webtun why bücher.example --json
               webtun why www.shop.example --resolve
-              webtun why games.example --client 192.0.2.7 --at 21:30
               webtun why shop.example --app firefox --user alice
+              webtun why games.example --client 192.0.2.7 --at 21:30
               webtun why 203.0.113.7 --port 853 --proto tcp
               webtun why 203.0.113.7 --name shop.example
             """)
@@ -45,13 +45,8 @@ struct Why: ParsableCommand {
     var flowName: String?
     @Flag(name: .customLong("resolve"), help: "Ask an upstream, and judge the names that CNAMEs lead to.")
     var resolve = false
-    @Option(name: .customLong("client"), help: ArgumentHelp("The address that asks.", valueName: "address"))
-    var client: ClientAddress?
-    @Option(
-        name: .customLong("at"),
-        help: ArgumentHelp("When: 21:30, 2026-11-24T21:30 (local time), or an ISO 8601 time.", valueName: "time"))
-    var at: PointInTime?
     @OptionGroup var owner: OwnerArguments
+    @OptionGroup var who: AskerArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -68,55 +63,53 @@ struct Why: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        let asker = try owner.owner.example
-        let policy = try ListWork.withProgress("") { try store.snapshot(at: at?.microseconds, progress: $0) }
-        // A query of this machine comes from an address that is in no group but by its program or user.
-        let address = client?.address ?? IPAddress(v4: 0x7F00_0001)
-        let who = Asker(owner: asker, profile: policy.profile(of: address, owner: asker))
-        if let remote = IPAddress(name) { return try explain(remote, who, store, policy) }
+        let person = try owner.owner.example
+        if let remote = IPAddress(name) { return try explain(remote, person, store) }
         let name = try DomainName(name)
+        let policy = try ListWork.withProgress("") { try who.policy(store, progress: $0) }
+        let asker = try who.asker(person, policy)
         let qtype = RecordType((type ?? "A").uppercased())?.code ?? 0
-        let explanation = try store.explain(name, qtype: qtype, asker: who, in: policy)
-        var status = WhyAnswer.status(state: global.stateDirectory)
-        if let at {
-            let pause = try store.pauses(at: at.microseconds).first { $0.scope == .all }
-            status?.pausedUntil = pause.map { $0.until ?? -1 }
-        }
-        let answer = try WhyAnswer(name, type: type ?? "A", asker, address, policy, status: status)
-        let links = try store.chain(name, qtype: qtype, asker: who, explanation, in: policy)
-        var chain = WhyChain(links, explanation, status, policy, who)
-        try chain.addLocal(name, store, policy)
+        let explanation = try store.explain(name, qtype: qtype, asker: asker, in: policy)
+        let local = try WhyLocal(name, qtype: qtype, asker: asker, policy, store)
+        let status = WhyAnswer.status(state: global.stateDirectory)
+        let answer = try WhyAnswer(name, type: type ?? "A", person, client: who.address, policy, status: status)
+        let links = try store.chain(name, qtype: qtype, asker: asker, explanation, in: policy)
+        var chain = WhyChain(links, explanation, status, local)
+        chain.tell(policy, asker.profile)
         chain.lookAt(name, qtype: qtype, state: global.stateDirectory, isRunning: status != nil)
         if resolve {
             try chain.resolve(
-                name, type: type ?? "A", qtype: qtype, who, store, policy,
+                name, type: type ?? "A", qtype: qtype, asker, store, policy,
                 isAllowed: explanation.verdict.action == .allow)
         }
         print(
             output.json
-                ? Why.json(explanation, answer, chain).description
-                : Why.text(explanation, answer, style: .output) + "\n" + chain.text(style: .output))
+                ? Why.json(explanation, answer, chain, local).description
+                : Why.text(explanation, answer, local, style: .output) + "\n" + chain.text(style: .output))
+        if local.hasRecords { return }
         if explanation.verdict.action == .block || chain.isBlockedByCNAME { throw ExitStatus.blocked.exit }
     }
 
-    private func explain(
-        _ remote: IPAddress, _ asker: Asker, _ store: BlocklistStore, _ policy: PolicySnapshot
-    ) throws {
+    private func explain(_ remote: IPAddress, _ asker: Owner, _ store: BlocklistStore) throws {
         var question = BlocklistStore.FlowQuestion(remote: remote)
         question.proto = proto?.number ?? 6
         question.port = FlowConditions.hasPorts(question.proto) ? port ?? 443 : 0
         question.name = try flowName.map { try DomainName($0).text }
-        question.asker = asker
+        let policy = try ListWork.withProgress("") { try who.policy(store, progress: $0) }
+        question.asker = try who.asker(asker, policy)
         let explanation = try store.explain(question, in: policy)
         print(output.json ? FlowText.json(explanation).description : FlowText.text(explanation, style: .output))
         if explanation.verdict.action == .drop { throw ExitStatus.blocked.exit }
     }
 
-    static func json(_ explanation: Explanation, _ answer: WhyAnswer, _ chain: WhyChain) -> JSONValue {
+    static func json(
+        _ explanation: Explanation, _ answer: WhyAnswer, _ chain: WhyChain, _ local: WhyLocal
+    ) -> JSONValue {
         let verdict = explanation.verdict
         return .object(
             [
-                ("name", .string(explanation.name)), ("verdict", .string("\(verdict.action)")),
+                ("name", .string(explanation.name)),
+                ("verdict", .string(local.hasRecords ? "forward" : "\(verdict.action)")),
                 ("list", .optional(explanation.list)), ("rule", .optional(explanation.rule)),
                 ("line", .optional(explanation.line)),
                 ("match", verdict.match == .none ? .null : .string("\(verdict.match)")),
@@ -126,10 +119,11 @@ struct Why: ParsableCommand {
             ] + answer.json + [("chain", chain.json)])
     }
 
-    static func text(_ explanation: Explanation, _ answer: WhyAnswer, style: Style) -> String {
+    static func text(_ explanation: Explanation, _ answer: WhyAnswer, _ local: WhyLocal, style: Style) -> String {
         let verdict = explanation.verdict
         let (word, ink): (String, Style.Ink) =
             switch verdict.action {
+            case _ where local.hasRecords: ("answered from your records, before any list or rule", .green)
             case .block: ("blocked", .red)
             case .allow: ("allowed", .green)
             case .forward: ("forwarded", .green)
@@ -138,7 +132,9 @@ struct Why: ParsableCommand {
         func fact(_ name: String, _ value: String) {
             lines.append("  " + style.paint(name.padded(9), .dim) + value.printable)
         }
-        if verdict.match == .none {
+        if local.hasRecords, verdict.match == .none {
+            fact("by", "your records")
+        } else if verdict.match == .none {
             fact("by", "no rule and no list has it")
         } else if let list = explanation.list {
             fact("list", "\(list), line \(explanation.line ?? 0)")
@@ -157,38 +153,5 @@ struct Why: ParsableCommand {
         if let comment = explanation.comment, !comment.isEmpty { fact("comment", comment) }
         for (name, value) in answer.facts { fact(name, value) }
         return lines.joined(separator: "\n")
-    }
-}
-
-/// An address, as an argument.
-struct ClientAddress: ExpressibleByArgument {
-    let address: IPAddress
-
-    init?(argument: String) {
-        guard let address = IPAddress(argument) else { return nil }
-        self.address = address
-    }
-}
-
-/// A point in time, as an argument: a time of today, a day and a time of the machine's zone, or ISO 8601 with a zone.
-struct PointInTime: ExpressibleByArgument {
-    /// Since 1970, UTC.
-    let microseconds: Int64
-
-    init?(argument: String) {
-        let formatter = DateFormatter()
-        formatter.locale = Locale(identifier: "en_US_POSIX")
-        formatter.isLenient = false
-        let day = formatter.calendar.dateComponents([.year, .month, .day], from: Date())
-        let words = argument.count <= 5 ? "\(day.year ?? 0)-\(day.month ?? 0)-\(day.day ?? 0)T\(argument)" : argument
-        for format in ["yyyy-M-d'T'H:mm", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd HH:mm"] {
-            formatter.dateFormat = format
-            if let date = formatter.date(from: words) {
-                microseconds = Int64(date.timeIntervalSince1970 * 1_000_000)
-                return
-            }
-        }
-        guard argument.count > 16, let date = try? Date.ISO8601FormatStyle().parse(argument) else { return nil }
-        microseconds = Int64(date.timeIntervalSince1970 * 1_000_000)
     }
 }

@@ -8,7 +8,7 @@ import Wire
 struct WhyChain {
     /// One step.
     struct Step {
-        /// `record`, `pause`, `group`, `rule`, `list`, `bypass`, `safesearch`, `cache`, `forward`, `upstream`, `cname`.
+        /// `record`, `pause`, `group`, `rule`, `list`, `bypass`, `safesearch`, `forward`, `cache`, `upstream`, `cname`.
         var name: String
         var text: String
         /// It decided.
@@ -18,50 +18,37 @@ struct WhyChain {
         var members: [(String, JSONValue)]
     }
 
-    private var record: [Step] = []
     private var before: [Step] = []
     private var links: [Step] = []
-    private var safeSearch: [Step] = []
-    private var forward: [Step] = []
+    private var later: [Step] = []
     private var cnames: [Step] = []
     private var cache: [Step] = []
     private var upstream: [Step] = []
-    /// Nothing is asked of others.
-    private var isBlocked: Bool
-    private let isAllowed: Bool
-    private var servers: [String]
+    /// The question ends before the cache.
+    private let isBlocked: Bool
+    private let servers: [String]
 
     /// - Parameter status: of the running webtun.
-    init(
-        _ links: [ChainLink], _ explanation: Explanation, _ status: DaemonStatus?, _ policy: PolicySnapshot,
-        _ who: Asker
-    ) {
-        isAllowed = explanation.verdict.action == .allow
-        isBlocked = explanation.verdict.action == .block && status?.pausedUntil == nil
+    init(_ links: [ChainLink], _ explanation: Explanation, _ status: DaemonStatus?, _ local: WhyLocal) {
+        let isPolicyBlock = explanation.verdict.action == .block && status?.pausedUntil == nil
+        isBlocked = isPolicyBlock && !local.hasRecords || local.endsHere
         let isPaused = status?.pausedUntil != nil
-        before = [
-            Step(
-                name: "pause",
-                text: status == nil
-                    ? "no webtun runs here, or not for this user"
-                    : isPaused ? "paused: nothing of what follows is in force" : "not paused", wins: isPaused,
-                members: [("running", .bool(status != nil)), ("paused", .bool(isPaused))])
-        ]
-        let groups = policy.groups(of: who.profile)
-        let isOut = policy.isPaused(who.profile)
-        before.append(
-            Step(
-                name: "group",
-                text: isOut
-                    ? "paused for who asks: nothing of what follows is in force"
-                    : "in force for who asks: \(groups.isEmpty ? "none" : groups.joined(separator: ", "))",
-                wins: isOut,
-                members: [("groups", .array(groups.map(JSONValue.string))), ("paused", .bool(isOut))]))
+        later = local.laterSteps(isVoid: isPolicyBlock || local.hasRecords)
+        before =
+            local.recordSteps + [
+                Step(
+                    name: "pause",
+                    text: status == nil
+                        ? "no webtun runs here, or not for this user"
+                        : isPaused ? "paused: nothing of what follows is in force" : "not paused", wins: isPaused,
+                    members: [("running", .bool(status != nil)), ("paused", .bool(isPaused))])
+            ]
         self.links = links.map { WhyChain.step($0) }
         if links.isEmpty {
             self.links = [Step(name: "rule", text: "no rule and no list has it", members: [("found", .bool(false))])]
         }
-        let servers = status?.upstreams ?? WhyChain.configuredServers
+        // Names of a forward zone are asked of its servers alone.
+        let servers = local.servers ?? status?.upstreams ?? WhyChain.configuredServers
         self.servers = servers
         let list = servers.isEmpty ? "none is known" : servers.joined(separator: ", ")
         upstream = [
@@ -78,81 +65,35 @@ struct WhyChain {
         ]
     }
 
+    /// Which groups hold for whoever asks, and which do not and why.
+    mutating func tell(_ policy: PolicySnapshot, _ profile: UInt16) {
+        let names = policy.groups(of: profile)
+        let isPaused = policy.isPaused(profile)
+        let others = policy.groups.filter { policy.state(of: $0) != .on }
+        // Where there is only 'default' nobody wants to hear of groups.
+        guard policy.groups.count > 1 || isPaused || !others.isEmpty else { return }
+        var words = isPaused ? ["who asks is paused: nothing of what follows is in force"] : []
+        if !isPaused { words.append(names.isEmpty ? "no group is in force" : names.joined(separator: ", ")) }
+        for group in others { words.append("\(group.name) is \(policy.state(of: group).text)") }
+        before.append(
+            Step(
+                name: "group", text: words.joined(separator: "; "), wins: isPaused,
+                members: [
+                    ("groups", .array(names.map(JSONValue.string))), ("paused", .bool(isPaused)),
+                    (
+                        "out_of_force",
+                        .array(
+                            others.map {
+                                .object([
+                                    ("name", .string($0.name)), ("state", .string(policy.state(of: $0).rawValue)),
+                                ])
+                            })
+                    ),
+                ]))
+    }
+
     private static var configuredServers: [String] {
         ((try? Configuration.load(file: nil)) ?? Configuration()).knownUpstreams.map(\.description)
-    }
-
-    // MARK: Local data
-
-    /// Local records and safe search, which answer themselves, and the zone whose servers are asked.
-    mutating func addLocal(_ name: DomainName, _ store: BlocklistStore, _ policy: PolicySnapshot) throws {
-        let wire = name.wire
-        let local = policy.local
-        if unsafe local.records.find(wire.span.bytes) != nil {
-            let own = try store.records().filter { WhyChain.covers($0.name, name.text) }
-            let longest = own.map(\.name.count).max() ?? 0
-            let exact = own.filter { $0.name == name.text }
-            let those = exact.isEmpty ? own.filter { $0.name.count == longest } : exact
-            let texts = those.map { "\($0.name) \($0.record.ttl) \($0.record.type) \($0.record.text)" }
-            record = [
-                Step(
-                    name: "record", text: "answered here: " + texts.joined(separator: "; "), wins: true,
-                    members: [
-                        ("found", .bool(true)), ("records", .array(texts.map(JSONValue.string))), ("wins", .bool(true)),
-                    ])
-            ]
-            yield("a local record answers")
-        } else {
-            record = [Step(name: "record", text: "no local record", members: [("found", .bool(false))])]
-        }
-        if !isBlocked, !isAllowed, unsafe local.safeSearch.find(wire.span.bytes) != nil {
-            safeSearch = [
-                Step(
-                    name: "safesearch", text: "answered with the address of the engine's safe search", wins: true,
-                    members: [("found", .bool(true)), ("wins", .bool(true))])
-            ]
-            yield("safe search answers")
-        }
-        let zone = unsafe local.forwards.zone(of: wire.span.bytes)
-        guard zone >= 0 else { return }
-        let found = local.forwards.zones[zone]
-        let servers = found.servers.map(\.description)
-        forward = [
-            Step(
-                name: "forward",
-                text: found.isForwarded
-                    ? "zone \(found.name) is asked of \(servers.joined(separator: ", "))"
-                    : "zone \(found.name) is never asked for", wins: !found.isForwarded && !isBlocked,
-                isVoid: isBlocked,
-                members: [
-                    ("zone", .string(found.name)), ("servers", .array(servers.map(JSONValue.string))),
-                    ("forwarded", .bool(found.isForwarded)),
-                ])
-        ]
-        guard !isBlocked else { return }
-        if found.isForwarded {
-            self.servers = servers
-            upstream[0].text = servers.joined(separator: ", ")
-            upstream[0].members = [("asked", .bool(true)), ("servers", .array(servers.map(JSONValue.string)))]
-        } else {
-            yield("answered here")
-        }
-    }
-
-    /// Something before it answers: nobody is asked.
-    private mutating func yield(_ reason: String) {
-        isBlocked = true
-        upstream = [
-            Step(
-                name: "upstream", text: "not asked: \(reason)", isVoid: true,
-                members: [("asked", .bool(false)), ("servers", .array(servers.map(JSONValue.string)))])
-        ]
-        cnames = [Step(name: "cname", text: "not asked for", isVoid: true, members: [("asked", .bool(false))])]
-    }
-
-    /// Whether the owner of a record, `*.` in front of one for every name below, speaks of a name.
-    private static func covers(_ owner: String, _ name: String) -> Bool {
-        owner == name || owner.hasPrefix("*.") && name.hasSuffix(owner.dropFirst())
     }
 
     // MARK: What speaks of the name
@@ -282,7 +223,7 @@ struct WhyChain {
 
     // MARK: Output
 
-    private var steps: [Step] { record + before + links + safeSearch + cache + forward + upstream + cnames }
+    private var steps: [Step] { before + links + later + cache + upstream + cnames }
 
     func text(style: Style) -> String {
         let lines = steps.map { step in
