@@ -14,7 +14,8 @@ final class PatternSet: Sendable {
     }
 
     struct Builder {
-        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)] = []
+        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)] =
+            []
 
         mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet) {
             patterns.append((pattern, allow, rule, owner, groups))

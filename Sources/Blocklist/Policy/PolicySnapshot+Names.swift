@@ -31,7 +31,9 @@ extension PolicySnapshot {
         if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown, groups) {
             return verdict
         }
-        if best.hasRewrite || patternTiers.hasRewrites, let verdict = rewritten(query, qtype, profile) { return verdict }
+        if best.hasRewrite || patternTiers.hasRewrites, let verdict = rewritten(query, qtype, profile) {
+            return verdict
+        }
         if listPatterns.count > 0,
             let verdict = pattern(below: best.tier.map { patternTiers.start(of: $0) } ?? .max, query, qtype, profile)
         {

@@ -11,7 +11,9 @@ extension PolicySnapshot {
             best = Verdict(list: found, depth, options.answer(found.number))
         }
         if let best { return best }
-        let number = unsafe listPatterns.match(query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)) {
+        let number = unsafe listPatterns.match(
+            query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)
+        ) {
             tag in
             let found = lists[tag]
             return !found.kind.contains(.allow) && speaks(found, query, qtype, profile)

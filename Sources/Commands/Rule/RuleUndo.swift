@@ -112,7 +112,9 @@ struct RuleUndoCommand: ParsableCommand {
             ]
         }
         parts += [word("app").map { "app \($0)" }, word("user").map { "user \($0)" }]
-        if case .integer(let set) = columns["groups"] { parts.append(labels.remark(GroupSet(rawValue: UInt64(bitPattern: set)))) }
+        if case .integer(let set) = columns["groups"] {
+            parts.append(labels.remark(GroupSet(rawValue: UInt64(bitPattern: set))))
+        }
         let known = [
             "id", "action", "match", "name", "comment", "added", "app", "user", "uid", "direction", "remote", "port",
             "port_end", "proto", "groups",
