@@ -31,6 +31,7 @@ let testing: [SwiftSetting] = [
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -49,13 +50,14 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .executableTarget(name: "webtun", dependencies: ["Commands"], swiftSettings: strict),
-        room("Commands", ["Daemon", "DNSProxy", "Blocklist", "QueryLog", "Kernel", "Wire", arguments, logging]),
+        room("Commands", ["Daemon", "DNSProxy", "Blocklist", "QueryLog", "Kernel", "Wire", arguments, logging, yams]),
         room(
             "Daemon",
             [
@@ -65,7 +67,7 @@ let package = Package(
         room("PacketTunnel", ["Kernel", "CTunnel", "CBPF", "Wire"]),
         room("DNSProxy", ["Blocklist", "Kernel", "CLDNS", "Wire"]),
         room("ContentFilter", ["Blocklist", "Kernel", "CNettle", "Wire"]),
-        room("Blocklist", ["Kernel", "Wire", "CFetch", "CLDNS", grdb, sqlite]),
+        room("Blocklist", ["Kernel", "Wire", "CFetch", "CLDNS", "CNettle", "CZlib", grdb, sqlite]),
         room("QueryLog", ["Kernel", "Wire", grdb, sqlite]),
         room("Export", ["QueryLog", "Kernel", "Wire"]),
         room("Kernel", ["CKernel", "Wire"]),
@@ -77,6 +79,7 @@ let package = Package(
         .target(name: "CTunnel", exclude: ["bpf"], cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
         .systemLibrary(name: "CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
         .target(name: "TestPackets", path: "Tests/TestPackets", swiftSettings: testing),
         .target(name: "CAllocations", path: "Tests/CAllocations"),

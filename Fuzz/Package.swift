@@ -34,7 +34,7 @@ let package = Package(
         room(
             "Blocklist",
             [
-                "Kernel", "Wire", "CFetch", .product(name: "GRDB", package: "GRDB.swift"),
+                "Kernel", "Wire", "CFetch", "CNettle", "CZlib", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         room("Kernel", ["CKernel", "Wire"]),
@@ -42,6 +42,7 @@ let package = Package(
         .target(name: "CFetch", linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("z")]),
         .target(name: "CKernel", cSettings: [.unsafeFlags(["-fsanitize=address"])]),
         .systemLibrary(name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
     ],
     swiftLanguageModes: [.v6]

@@ -21,6 +21,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case badName(String, String)
     /// An address or prefix given by the user: the text and the reason.
     case badPrefix(String, String)
+    /// A record given by the user or by a list: the text and the reason.
+    case badRecord(String, String)
     /// A regular expression: the text, the place (bytes from 0) and the reason.
     case badPattern(String, Int, String)
     /// A list that cannot be taken as a whole: its path and the reason.
@@ -29,6 +31,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case listExists(String)
     case noSuchRule(String)
     case noSuchFlowRule(String)
+    case noSuchRecord(String)
+    case noSuchForward(String)
     /// An argument that makes no sense: the reason.
     case badArgument(String)
 
@@ -44,7 +48,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
         case .indexCorrupt(let path, let reason): "\(path): \(reason)"
         case .badEntry(let list, let line, let reason): "blocklist.db, list \(list), line \(line): \(reason)"
         case .tooLarge(let reason): reason
-        case .badName(let text, let reason), .badPrefix(let text, let reason): "'\(text)': \(reason)"
+        case .badName(let text, let reason), .badPrefix(let text, let reason), .badRecord(let text, let reason):
+            "'\(text)': \(reason)"
         case .badPattern(let pattern, let place, let reason): "/\(pattern)/, character \(place + 1): \(reason)"
         case .listRefused(let path, let reason): "\(path): \(reason)"
         case .noSuchList(let name): "no list is called '\(name)'; 'webtun list ls' shows them"
@@ -52,6 +57,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
             "there is already a list called '\(name)'; give another --name, or use 'list update'"
         case .noSuchRule(let text): "no such rule: \(text); 'webtun rule ls' shows them"
         case .noSuchFlowRule(let text): "no such flow rule: \(text); 'webtun flow ls' shows them"
+        case .noSuchRecord(let text): "no such record: \(text); 'webtun record ls' shows them"
+        case .noSuchForward(let text): "\(text) is not forwarded; 'webtun forward ls' shows what is"
         case .badArgument(let reason): reason
         }
     }

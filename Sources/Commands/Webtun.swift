@@ -26,8 +26,9 @@ public struct Webtun: AsyncParsableCommand {
                 name: "List and rule",
                 subcommands: [
                     ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
-                    Why.self, Search.self,
+                    SafeSearchCommand.self, Why.self, Search.self, ExportCommand.self, ImportCommand.self,
                 ]),
+            CommandGroup(name: "Name", subcommands: [RecordCommand.self, ForwardCommand.self]),
             CommandGroup(
                 name: "Log",
                 subcommands: [

@@ -6,7 +6,7 @@ public import Wire
 public enum Action: Sendable {
     /// The answer stands in the caller's buffer.
     case answer(Answer)
-    /// An upstream has to be asked the engine's `query` and `name`; then `park` the query.
+    /// An upstream has to be asked the engine's `query` for the name `asked`; then `park` the query.
     case ask
     /// Nothing: it is no query.
     case drop
@@ -24,6 +24,8 @@ public struct Answer: Sendable {
     public var isAuthentic: Bool
     /// The upstream that answered; the unspecified address for none.
     public var upstream: SocketAddress
+    /// Nothing is sent: a list drops the query.
+    public var isSilent = false
 
     @inlinable
     init(_ byteCount: Int, _ reason: Reason, _ rcode: RCode, _ verdict: Verdict = .forward) {
@@ -39,7 +41,7 @@ public struct Answer: Sendable {
 
 /// Why a query was answered as it was; raw values as in the query log.
 public enum Reason: UInt8, Sendable, CaseIterable {
-    case none, list, rule, cname, record, paused, malformed, unsupported, refused, failed, overload, bypass
+    case none, list, rule, cname, record, paused, malformed, unsupported, refused, failed, overload, bypass, safesearch
 
     /// Of a verdict on a qname.
     @inlinable

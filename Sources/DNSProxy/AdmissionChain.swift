@@ -60,21 +60,18 @@ extension Admission {
         into composed: inout LDNSMessage, _ facts: inout AdmittedReply
     ) -> UInt32 {
         var shortest = UInt32.max
+        let changed = changedBindings(message, of: qname, hiding: policy, &facts)
         for index in keepsAnswer.indices where keepsAnswer[index] {
             let record = message.record(.answer, index)
+            // Nobody has signed the records as they are now.
+            if record.type == LDNSRecord.rrsig, changed.types.contains(record.covered) { continue }
             let ttl = min(record.ttl, limits.positive)
             shortest = min(shortest, ttl)
-            if record.type == ServiceBinding.svcb || record.type == ServiceBinding.https {
-                facts.hasServiceHints = true
-                if let policy, policy.isBypassProtected,
-                    let shorter = strip(record, of: qname, chain: facts.chain, hiding: policy)
-                {
-                    composed.add(record, rdata: shorter, ttl: ttl)
-                    // Nobody has signed the record as it is now.
-                    composed.isAuthenticated = false
-                    facts.isAuthentic = false
-                    continue
-                }
+            if let data = changed.data[index] {
+                composed.add(record, rdata: data, ttl: ttl)
+                composed.isAuthenticated = false
+                facts.isAuthentic = false
+                continue
             }
             composed.add(record, to: .answer, ttl: ttl)
             if facts.addressCount < 4, let address = record.address {
@@ -83,6 +80,25 @@ extension Admission {
             }
         }
         return shortest
+    }
+
+    /// The SVCB and HTTPS records among the marked ones that must not stay as they are: their types, and by index their new
+    /// data.
+    private func changedBindings(
+        _ message: borrowing LDNSMessage, of qname: Name, hiding policy: PolicySnapshot?, _ facts: inout AdmittedReply
+    ) -> (types: Set<UInt16>, data: [Int: [UInt8]]) {
+        var types: Set<UInt16> = []
+        var data: [Int: [UInt8]] = [:]
+        for index in keepsAnswer.indices where keepsAnswer[index] {
+            let record = message.record(.answer, index)
+            guard record.type == ServiceBinding.svcb || record.type == ServiceBinding.https else { continue }
+            facts.hasServiceHints = true
+            guard let policy, policy.isBypassProtected else { continue }
+            guard let shorter = strip(record, of: qname, chain: facts.chain, hiding: policy) else { continue }
+            types.insert(record.type)
+            data[index] = shorter
+        }
+        return (types, data)
     }
 
     /// The data of an SVCB or HTTPS record without what would let a client find or hide a name that the policy hides: the

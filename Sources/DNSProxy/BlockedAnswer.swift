@@ -5,24 +5,20 @@ import Wire
 struct BlockedAnswer {
     let blocking: Blocking
 
-    /// MNAME `webtun.invalid.`, RNAME `nobody.invalid.` by a pointer into it; then five integers.
-    private static let soaNames: InlineArray<25, UInt8> = [
-        6, 0x77, 0x65, 0x62, 0x74, 0x75, 0x6e,  // webtun
-        7, 0x69, 0x6e, 0x76, 0x61, 0x6c, 0x69, 0x64, 0,  // invalid.
-        6, 0x6e, 0x6f, 0x62, 0x6f, 0x64, 0x79, 0xc0, 0,  // nobody, and a pointer that is set when written
-    ]
-
     /// The mode in which a verdict wants to be answered.
     private func mode(_ answer: Verdict.Answer) -> Blocking.Mode {
         switch answer {
         case .configured: blocking.mode
         case .nxdomain: .nxdomain
-        case .nodata: .nodata
+        case .refused, .servfail: .refused
+        // The engine has other answers to the last three, unless there is nothing to make them of.
+        case .nodata, .drop, .truncate, .records: .nodata
         }
     }
 
     func rcode(_ answer: Verdict.Answer) -> RCode {
-        switch mode(answer) {
+        if answer == .servfail { return .serverFailure }
+        return switch mode(answer) {
         case .nxdomain: .nameError
         case .refused: .refused
         case .null, .nodata, .custom: .noError
@@ -75,20 +71,8 @@ struct BlockedAnswer {
         return rdata + address.byteCount
     }
 
-    /// The SOA that lets a resolver keep the negative answer (RFC 2308 section 3), owned by the question's name.
     private func composeSOA(_ out: inout MutableRawSpan, at offset: Int, _ qclass: UInt16) -> Int {
-        let names = 25
-        let rdata = Compose.record(
-            &out, at: offset, type: RecordType.soa.code, class: qclass, ttl: blocking.ttl, byteCount: names + 20)
-        unsafe out.put(rdata, BlockedAnswer.soaNames.span.bytes)
-        out.put16(rdata + names - 2, 0xc000 | UInt16(truncatingIfNeeded: rdata + 7))
-        let integers = rdata + names
-        out.put32(integers, 1)
-        out.put32(integers + 4, 3600)
-        out.put32(integers + 8, 600)
-        out.put32(integers + 12, 86400)
-        out.put32(integers + 16, blocking.ttl)
         Compose.counts(&out, answers: 0, authority: 1, additional: 0)
-        return integers + 20
+        return NegativeSOA.compose(&out, at: offset, qclass: qclass, ttl: blocking.ttl)
     }
 }

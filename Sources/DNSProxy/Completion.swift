@@ -99,6 +99,7 @@ struct Completion: ~Copyable {
         if isPaused { return }
         let qtype = key(slot).qtype
         verdict = policy.verdict(for: name.bytes, qtype: qtype, asker: asker)
+        if verdict.givesAnswer { verdict = .forward }
         if verdict.action == .block {
             // A rule that came while the question was in flight.
             isBlocked = true
@@ -108,7 +109,7 @@ struct Completion: ~Copyable {
         for target in facts.chain {
             let found = policy.verdict(for: target.bytes, qtype: qtype, asker: asker)
             if found.action == .allow { return }
-            if found.action == .block {
+            if found.action == .block, !found.givesAnswer {
                 verdict = found
                 isBlocked = true
                 reason = .cname

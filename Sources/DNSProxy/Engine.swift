@@ -4,31 +4,39 @@ public import Wire
 
 /// The DNS engine: a query's bytes in, an `Action` out. It asks nobody and waits for nothing.
 ///
-/// Order of a decision: sanity → one question → policy → cache → upstream. A query that has to be asked upstream is parked under
+/// Order of a decision: sanity → one question → local records → policy → safe search → cache → upstream. A query that has to be asked upstream is parked under
 /// the slot of the exchange that asks; `complete` keeps the reply, and `nextAnswer` writes the parked queries' answers.
 /// Nothing is allocated for a blocked or cached answer. One thread.
 public struct Engine: ~Copyable {
     /// The last query's qname in lower case, and its header and question.
-    public private(set) var name = Name()
+    public internal(set) var name = Name()
     public private(set) var query = Query.none
     /// The last answer in the log's compact form.
-    public private(set) var digest = AnswerDigest()
+    public internal(set) var digest = AnswerDigest()
+    /// After `.ask`: the name to ask an upstream for, which is the qname or the target of the CNAMEs answered here.
+    public internal(set) var asked = Name()
+    /// After `.ask`: what the upstream's answer is put behind.
+    var splice = Splice.none
+    /// Who sent the last query.
+    var asker = Asker.everybody
+    /// `name` and `digest` are those of a query whose answer was spliced.
+    private var isSpliced = false
     /// Until when nothing is filtered, nanoseconds on the monotonic clock.
     public var pausedUntil: UInt64 = 0
 
     private let book: SettingsBook
     private var bookGeneration: Int
-    private var settings: EngineSettings
+    private(set) var settings: EngineSettings
     private var blocked: BlockedAnswer
     private let seed: UInt64
-    private var policy: PolicySnapshot
+    private(set) var policy: PolicySnapshot
     /// Counts policies, so that a CNAME chain judged by an earlier one is not trusted.
-    private var generation: UInt32 = 0
+    private(set) var generation: UInt32 = 0
     private var lists = ListTexts()
-    private var cache: Cache
+    var cache: Cache
     private var waiting: Waiting
-    private var completion: Completion
-    private var key: QuestionKey
+    private(set) var completion: Completion
+    private(set) var key: QuestionKey
 
     /// An engine whose settings never change.
     public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
@@ -101,20 +109,38 @@ public struct Engine: ~Copyable {
         let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
         if let answer = refuseKind(question, &out) { return .answer(answer) }
 
+        splice = .none
+        if let action = answerRecord(question, isStream: isStream, now: now, into: &out) { return action }
+
         let isPaused = now < pausedUntil
-        let verdict =
-            isPaused
-            ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker(client, owner))
+        asker = asker(client, owner)
+        var verdict = isPaused ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
+        // A list that sends its clients to TCP has nothing against a query that came this way.
+        if isStream, verdict.answer == .truncate { verdict = .forward }
         if verdict.action == .block {
+            if verdict.answer == .records,
+                let action = answerListed(verdict, question, isStream: isStream, now: now, into: &out)
+            {
+                return action
+            }
             return .answer(block(verdict, Reason(verdict), query, question, &out))
         }
-        key = QuestionKey(name, query, seed: seed)
+        if !isPaused,
+            let action = answerSafeSearch(verdict, question, isStream: isStream, now: now, into: &out)
+        {
+            return action
+        }
+        let zone = policy.local.forwards.zone(of: name.bytes)
+        guard policy.local.forwards.isForwarded(zone) else {
+            return answerUnforwarded(verdict, question, isStream: isStream, into: &out)
+        }
+        setKey(name, zone)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
-        guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return .ask }
+        guard let hit = cache.find(key, name.bytes, seconds: seconds) else { return ask() }
         if hit.facts.hasChain, !isPaused {
             // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
             // that may be judged otherwise for another asker.
-            if hit.facts.generation != generation || policy.needsQueryAsker { return .ask }
+            if hit.facts.generation != generation || policy.needsQueryAsker { return ask() }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }
         let byteCount = Reply.composeUpstream(
@@ -128,12 +154,24 @@ public struct Engine: ~Copyable {
         return .answer(answer)
     }
 
+    /// The key under which an answer is kept: another one for each set of servers that are asked.
+    ///
+    /// - Parameter zone: the forward zone that holds the name.
+    mutating func setKey(_ name: borrowing Name, _ zone: Int) {
+        key = QuestionKey(name, query, seed: seed ^ policy.local.forwards.salt(zone))
+    }
+
+    private mutating func ask() -> Action {
+        asked = name
+        return .ask
+    }
+
     /// Who asks, in the numbers of the policy in force.
     private func asker(_ client: IPAddress?, _ owner: Owner) -> Asker {
         Asker(owner: owner, profile: client.map { policy.profile(of: $0, owner: owner) } ?? 0)
     }
 
-    private func limit(_ query: Query, _ isStream: Bool) -> Int {
+    func limit(_ query: Query, _ isStream: Bool) -> Int {
         if isStream { return 65535 }
         return query.hasEDNS ? Int(min(query.udpSize, settings.maximumUDPSize)) : 512
     }
@@ -167,8 +205,18 @@ public struct Engine: ~Copyable {
     private mutating func block(
         _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, _ out: inout MutableRawSpan
     ) -> Answer {
+        if verdict.answer == .drop {
+            var answer = Answer(0, reason, .refused, verdict)
+            answer.isSilent = true
+            return answer
+        }
         let rcode = blocked.rcode(verdict.answer)
         var at = Reply.composeHead(&out, query, question, rcode)
+        if verdict.answer == .truncate {
+            out.put16(2, out.get16(2) | Flags.tc)
+            if query.hasEDNS { at = Reply.composeOPT(&out, at: at, query, rcode, nil, RawSpan()) }
+            return Answer(at, reason, rcode, verdict)
+        }
         at = blocked.compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
         if query.hasEDNS {
             let place = lists.place(of: verdict.list, in: policy)
@@ -190,8 +238,8 @@ public struct Engine: ~Copyable {
     /// After `.ask`: keeps the query until its slot completes. `false` when too many wait already: then `fail` it.
     public mutating func park(_ slot: Int, _ message: RawSpan, _ origin: Origin) -> Bool {
         let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
-        completion.remember(slot, name, key)
-        return waiting.park(slot, query, question, origin)
+        completion.remember(slot, asked, key)
+        return waiting.park(slot, query, question, origin, splice)
     }
 
     /// After `.ask`: SERVFAIL with an extended error, when no upstream can be asked.
@@ -200,7 +248,7 @@ public struct Engine: ~Copyable {
         return fail(query, question, reason, &out)
     }
 
-    private func fail(_ query: Query, _ question: RawSpan, _ reason: Reason, _ out: inout MutableRawSpan) -> Answer {
+    func fail(_ query: Query, _ question: RawSpan, _ reason: Reason, _ out: inout MutableRawSpan) -> Answer {
         let error: ExtendedError = reason == .overload ? .other : completion.error
         let byteCount = Reply.composeEmpty(
             &out, query, question: question, rcode: .serverFailure, error: error, text: RawSpan())
@@ -212,6 +260,7 @@ public struct Engine: ~Copyable {
     /// - Parameter upstream: who answered, for the log.
     public mutating func complete(_ slot: Int, reply: RawSpan, upstream: SocketAddress, now: UInt64) {
         completion.begin(slot, upstream)
+        isSpliced = false
         name = completion.name(slot)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         let isPaused = now < pausedUntil
@@ -238,6 +287,7 @@ public struct Engine: ~Copyable {
     /// No upstream answered a slot.
     public mutating func complete(_ slot: Int, failure: ExtendedError) {
         completion.begin(slot, .none)
+        isSpliced = false
         name = completion.name(slot)
         digest = AnswerDigest()
         completion.error = failure
@@ -248,6 +298,20 @@ public struct Engine: ~Copyable {
         guard let parked = waiting.take(completion.slot) else { return nil }
         query = parked.query
         let question = unsafe parked.question.span.bytes.part(0, parked.questionByteCount)
+        if parked.splice != .none {
+            isSpliced = true
+            return (
+                parked.origin,
+                spliceCompletion(
+                    parked.splice, asker(parked.origin.client, parked.origin.owner), question,
+                    isStream: parked.origin.isStream, into: &out)
+            )
+        }
+        if isSpliced {
+            isSpliced = false
+            name = completion.name(completion.slot)
+            digest = completion.isAdmitted ? AnswerDigest(message: completion.message) : AnswerDigest()
+        }
         guard completion.isAdmitted else {
             return (parked.origin, fail(query, question, .failed, &out))
         }

@@ -39,21 +39,25 @@ extension UpstreamExchange {
     @discardableResult
     mutating func askNext(_ slot: Int, now: UInt64, poller: borrowing Poller) -> Bool {
         while true {
-            let server = candidate(excluding: table.slots[slot].asked | table.slots[slot].spent)
+            let server = candidate(slot)
             guard server >= 0 else { break }
-            table.slots[slot].asked |= 1 << UInt32(server)
+            table.slots[slot].asked |= 1 << UInt64(server)
             let edns = servers[server].usesEDNS(at: now)
             if send(slot, server: server, edns: edns, now: now, poller: poller) { return true }
         }
-        if servers.isEmpty { table.slots[slot].failure = .noServers }
+        if table.slots[slot].allowed == 0 { table.slots[slot].failure = .noServers }
         if table.slots[slot].liveAttempts == 0 { fail(slot, now: now) }
         return false
     }
 
-    /// The first server of the list that is up, else the first that is down; -1 when all are excluded.
-    func candidate(excluding mask: UInt32) -> Int {
+    /// The first server for a question that is up, else the first that is down; -1 when all were asked.
+    func candidate(_ slot: Int) -> Int {
         var down = -1
-        for index in servers.indices where mask >> UInt32(index) & 1 == 0 {
+        let open = table.slots[slot].allowed & ~(table.slots[slot].asked | table.slots[slot].spent)
+        let zone = Int(table.slots[slot].zone)
+        let group = zone < 0 ? usual : zoneServers[zone]
+        for number in group.order where open >> UInt64(number) & 1 != 0 {
+            let index = Int(number)
             if !servers[index].isDown { return index }
             if down < 0 { down = index }
         }
@@ -62,9 +66,10 @@ extension UpstreamExchange {
 
     /// Asks a server that was down for a while as well, so that its recovery is seen without anyone waiting for it.
     mutating func probe(_ slot: Int, now: UInt64, poller: borrowing Poller) {
-        for index in servers.indices where table.slots[slot].asked >> UInt32(index) & 1 == 0 {
+        let open = table.slots[slot].allowed & ~table.slots[slot].asked
+        for index in servers.indices where open >> UInt64(index) & 1 != 0 {
             guard servers[index].takeProbe(now: now) else { continue }
-            table.slots[slot].asked |= 1 << UInt32(index)
+            table.slots[slot].asked |= 1 << UInt64(index)
             let edns = servers[index].usesEDNS(at: now)
             guard send(slot, server: index, edns: edns, isProbe: true, now: now, poller: poller) else { return }
             for place in 0..<UpstreamSlot.attempts {
@@ -92,7 +97,7 @@ extension UpstreamExchange {
             table.slots[slot].failure = .timeout
             return fail(slot, now: now)
         }
-        if candidate(excluding: table.slots[slot].asked | table.slots[slot].spent) < 0 {
+        if candidate(slot) < 0 {
             // An error from one server and silence from the others, twice: it will not get better.
             if table.slots[slot].failure == .serverFailure, table.slots[slot].round > 0 { return fail(slot, now: now) }
             table.slots[slot].asked = 0
@@ -110,7 +115,7 @@ extension UpstreamExchange {
         drop(slot, index, now: now)
         table.slots[slot].failure = failure
         if attempt.server >= 0 {
-            table.slots[slot].spent |= 1 << UInt32(attempt.server)
+            table.slots[slot].spent |= 1 << UInt64(attempt.server)
             if attempt.isStream { noteNoStream(slot, server: attempt.server, now: now) }
         }
         counters.retries += 1
@@ -122,8 +127,8 @@ extension UpstreamExchange {
     private mutating func noteNoStream(_ slot: Int, server: Int, now: UInt64) {
         guard table.slots[slot].mismatches > 0, servers[server].usesRandomCase(at: now) else { return }
         servers[server].noteNoCase(now: now)
-        table.slots[slot].asked &= ~(1 << UInt32(server))
-        table.slots[slot].spent &= ~(1 << UInt32(server))
+        table.slots[slot].asked &= ~(1 << UInt64(server))
+        table.slots[slot].spent &= ~(1 << UInt64(server))
     }
 
     /// The question is done: nothing more is believed for it.

@@ -1,3 +1,4 @@
+import Blocklist
 import Glibc
 public import Kernel
 public import Wire
@@ -61,8 +62,9 @@ public struct UpstreamExchange: ~Copyable {
         public var overflow: UInt64 = 0
     }
 
-    /// At most this many servers are used.
+    /// At most this many servers are used for names of no forward zone, and with those of the zones.
     public static let maximumServers = 16
+    static let serverCapacity = 64
     /// A question fails after this many nanoseconds.
     public static let totalTime: UInt64 = 5_000_000_000
     /// A message over TCP has at least this many nanoseconds, the handshake included.
@@ -70,7 +72,14 @@ public struct UpstreamExchange: ~Copyable {
     /// Datagrams looked at in one call of `nextCompletion`: a flood cannot hold the thread.
     static let datagramsPerCall = 256
 
+    /// Those of the list, then those of forward zones that are not in it.
     var servers: [UpstreamServer] = []
+    /// The list, and the zones with servers of their own.
+    var list: [SocketAddress]
+    var forwards = ForwardTable([])
+    /// Those for names of no zone, and those of each zone.
+    var usual = ServerGroup()
+    var zoneServers: [ServerGroup] = []
     var sockets: UpstreamSockets
     var streams: UpstreamStreams
     var table: UpstreamTable
@@ -102,7 +111,7 @@ public struct UpstreamExchange: ~Copyable {
             CInt(SOCK_DGRAM.rawValue), to: SocketAddress(IPAddress(v4: 0x7f00_0001), port: 9), mark: mark)
         let action = "open a UDP socket with SO_MARK 0x\(String(mark, radix: 16)) (needs CAP_NET_ADMIN)"
         _ = try Descriptor(probe, action)
-        sockets = UpstreamSockets(mark: mark, owner: owner, servers: UpstreamExchange.maximumServers)
+        sockets = UpstreamSockets(mark: mark, owner: owner, servers: UpstreamExchange.serverCapacity)
         streams = UpstreamStreams(mark: mark, owner: owner, base: UpstreamSockets.capacity)
         table = UpstreamTable(capacity: capacity)
         deadlines = UpstreamDeadlines(capacity: capacity)
@@ -111,11 +120,12 @@ public struct UpstreamExchange: ~Copyable {
         failed.reserveCapacity(capacity)
         buffer = Array(repeating: 0, count: 65535)
         seed = random.next()
-        self.servers = servers.prefix(UpstreamExchange.maximumServers).map(UpstreamServer.init)
+        list = Array(servers.prefix(UpstreamExchange.maximumServers))
+        arrangeServers()
     }
 
-    /// The servers in use, in order of preference.
-    public var serverAddresses: [SocketAddress] { servers.map(\.address) }
+    /// The servers in use for names of no forward zone, in order of preference.
+    public var serverAddresses: [SocketAddress] { list }
 
     /// Questions in flight.
     public var inFlight: Int { table.inFlight }
@@ -130,27 +140,6 @@ public struct UpstreamExchange: ~Copyable {
     @_lifetime(borrow self)
     func message(_ count: Int) -> RawSpan {
         unsafe buffer.span.bytes.extracting(first: count)
-    }
-
-    /// Uses another list of servers from now on. What is known of a server that stays is kept; questions in flight are
-    /// asked again, and a reply from a server of the old list is still believed.
-    public mutating func setServers(_ list: [SocketAddress], now: UInt64, poller: borrowing Poller) {
-        if list.prefix(UpstreamExchange.maximumServers).elementsEqual(servers.map(\.address)) { return }
-        let known = servers
-        servers = list.prefix(UpstreamExchange.maximumServers).map { address in
-            var server = known.first { $0.address == address } ?? UpstreamServer(address)
-            server.probeSocket = -1
-            return server
-        }
-        sockets.retireAll()
-        streams.orphanAll()
-        for slot in table.slots.indices where table.slots[slot].isInFlight {
-            for index in 0..<UpstreamSlot.attempts { table.slots[slot].attempts[index].server = -1 }
-            table.slots[slot].asked = 0
-            table.slots[slot].spent = 0
-            table.slots[slot].plainServer = -1
-            askNext(slot, now: now, poller: poller)
-        }
     }
 
     /// Starts a question, or joins an identical one in flight.
@@ -183,6 +172,7 @@ public struct UpstreamExchange: ~Copyable {
             return -1
         }
         table.slots[slot].started = now
+        place(slot)
         askNext(slot, now: now, poller: poller)
         if table.slots[slot].isInFlight { probe(slot, now: now, poller: poller) }
         return slot
@@ -307,7 +297,7 @@ public struct UpstreamExchange: ~Copyable {
 
     private mutating func noteUnsent(_ slot: Int, _ server: Int, _ isStream: Bool, code: CInt, now: UInt64) -> Bool {
         table.slots[slot].failure = code == ECONNREFUSED ? .refused : .unreachable
-        table.slots[slot].spent |= 1 << UInt32(server)
+        table.slots[slot].spent |= 1 << UInt64(server)
         if !isStream { servers[server].noteUnreachable(now: now) }
         return false
     }

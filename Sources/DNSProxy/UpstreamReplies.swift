@@ -63,7 +63,7 @@ extension UpstreamExchange {
         let isError =
             rcode == .serverFailure || rcode == .refused || rcode == .notImplemented || rcode == .formatError
         if isError {
-            if attempt.server >= 0 { table.slots[slot].spent |= 1 << UInt32(attempt.server) }
+            if attempt.server >= 0 { table.slots[slot].spent |= 1 << UInt64(attempt.server) }
             let hasQuestion = message(count).u16(4) == 1
             if isAnyBetter(slot, than: index) || !hasQuestion {
                 attemptFailed(slot, index, .serverFailure, now: now, poller: poller)
@@ -80,7 +80,7 @@ extension UpstreamExchange {
 
     /// Whether a server that is up has still to answer, or to be asked.
     private func isAnyBetter(_ slot: Int, than index: Int) -> Bool {
-        let next = candidate(excluding: table.slots[slot].asked | table.slots[slot].spent)
+        let next = candidate(slot)
         if next >= 0, !servers[next].isDown { return true }
         for other in 0..<UpstreamSlot.attempts where other != index {
             let attempt = table.slots[slot].attempts[other]
@@ -110,7 +110,7 @@ extension UpstreamExchange {
     ) -> Completion? {
         counters.rejected += 1
         if table.slots[slot].mismatches < .max { table.slots[slot].mismatches += 1 }
-        guard toStream, attempt.server >= 0, table.slots[slot].spent >> UInt32(attempt.server) & 1 == 0 else {
+        guard toStream, attempt.server >= 0, table.slots[slot].spent >> UInt64(attempt.server) & 1 == 0 else {
             return nil
         }
         for index in 0..<UpstreamSlot.attempts {

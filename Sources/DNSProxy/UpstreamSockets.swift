@@ -24,7 +24,7 @@ struct UpstreamSockets: ~Copyable {
 
     /// Sockets a server has at a time; sockets in all, those included that wait for a last answer.
     static let width = 8
-    static let capacity = 512
+    static let capacity = 1024
     static let queriesPerSocket = 64
     static let straysPerSocket = 32
     static let maximumAge: UInt64 = 60_000_000_000

@@ -29,8 +29,11 @@ struct UpstreamSlot {
     /// The attempt sent last, whose time runs.
     var latest = 0
     /// Bit n: server n was asked in this round; server n has given all it can give for this question.
-    var asked: UInt32 = 0
-    var spent: UInt32 = 0
+    var asked: UInt64 = 0
+    var spent: UInt64 = 0
+    /// The forward zone that holds the name, -1: none; bit n: server n may be asked at all.
+    var zone: Int32 = -1
+    var allowed: UInt64 = 0
     /// How often the whole list was gone through.
     var round: UInt8 = 0
     /// Replies with the right ID and another question or case.

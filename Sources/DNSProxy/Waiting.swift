@@ -8,6 +8,8 @@ struct Waiting: ~Copyable {
     struct Parked {
         var origin: Origin
         var query: Query
+        /// CNAMEs stand before the upstream's answer.
+        var splice: Splice
         /// The next query of the same slot, or -1.
         var next: Int32
         /// The question as the client spelled it, for the answer: qname, qtype, qclass.
@@ -44,7 +46,7 @@ struct Waiting: ~Copyable {
     }
 
     /// Adds a query to a slot's list. `false` when the pool is used up.
-    mutating func park(_ slot: Int, _ query: Query, _ question: RawSpan, _ origin: Origin) -> Bool {
+    mutating func park(_ slot: Int, _ query: Query, _ question: RawSpan, _ origin: Origin, _ splice: Splice) -> Bool {
         precondition(slot >= 0 && slot < slots && question.byteCount <= 260)
         let place: Int
         if free >= 0 {
@@ -57,7 +59,7 @@ struct Waiting: ~Copyable {
             return false
         }
         var parked = unsafe Parked(
-            origin: origin, query: query, next: heads[slot], question: InlineArray(repeating: 0),
+            origin: origin, query: query, splice: splice, next: heads[slot], question: InlineArray(repeating: 0),
             questionByteCount: question.byteCount)
         parked.keep(question)
         unsafe (pool + place).initialize(to: parked)

@@ -76,7 +76,7 @@ extension PacketPath {
     private mutating func ask(_ message: RawSpan, _ origin: Origin, _ out: inout MutableRawSpan) -> Outcome {
         let query = engine.query
         let slot = exchange.ask(
-            engine.name, qtype: query.qtype, qclass: query.qclass, dnssecOK: query.dnssecOK,
+            engine.asked, qtype: query.qtype, qclass: query.qclass, dnssecOK: query.dnssecOK,
             checkingDisabled: query.checkingDisabled, now: origin.arrived, poller: poller)
         if slot >= 0, engine.park(slot, message, origin) {
             counters.forwarded &+= 1
@@ -177,6 +177,10 @@ extension PacketPath {
 
     /// Sends the answer that stands in the output buffer to whoever asked.
     private mutating func send(_ answer: Answer, to origin: Origin) {
+        if answer.isSilent {
+            if origin.isStream { server.discard(StreamToken(origin.stream), poller: poller, now: Clock.monotonic()) }
+            return
+        }
         learn(answer, origin)
         if origin.isStream {
             let message = unsafe messageRoom(isIPv6: true)
@@ -195,7 +199,8 @@ extension PacketPath {
 
     /// Flows to the addresses of an answer have its name.
     private mutating func learn(_ answer: Answer, _ origin: Origin) {
-        guard learnsNames, answer.verdict.action != .block, answer.rcode == .noError else { return }
+        guard learnsNames, answer.verdict.action != .block || answer.verdict.givesAnswer, answer.rcode == .noError
+        else { return }
         let message = unsafe messageRoom(isIPv6: origin.isStream || origin.client.isIPv6)
         flows.learn(
             client: log.client(origin.client), message.bytes.extracting(first: answer.byteCount),

@@ -90,7 +90,7 @@ extension PacketPath {
     // MARK: The end of flows
 
     /// Flows that are looked at before packets get their turn.
-    static let ends = 128
+    static let ends = 32
 
     /// Tells of flows that have ended or were counted, some at a time. Returns whether there are more.
     mutating func tendFlows(_ now: UInt64) -> Bool {

@@ -61,9 +61,10 @@ struct PacketPath: ~Copyable {
     ) throws {
         // What can fail comes first.
         let poller = try Poller()
-        let exchange = try UpstreamExchange(
+        var exchange = try UpstreamExchange(
             servers: settings.servers, mark: settings.mark, poller: poller, owner: Party.upstream,
             capacity: PacketPath.slots)
+        exchange.setForwards(policy.local.forwards, now: Clock.monotonic(), poller: poller)
         let listener4 = SocketAddress(settings.near4, port: settings.listenerPort)
         let listener6 = SocketAddress(settings.near6, port: settings.listenerPort)
         let server = try StreamServer(
@@ -155,6 +156,7 @@ struct PacketPath: ~Copyable {
     private mutating func follow(_ mail: PacketLoop.Mail, _ now: UInt64) {
         if let policy = mail.policy {
             engine.adopt(policy)
+            exchange.setForwards(policy.local.forwards, now: now, poller: poller)
             followOwners(policy)
         }
         if let until = mail.pausedUntil { engine.pausedUntil = until }

@@ -72,13 +72,13 @@ struct QueryLogging {
         row.resolver = origin.resolver
         row.clientPort = origin.clientPort
         row.owner = origin.owner
-        row.rcode = Int16(truncatingIfNeeded: answer.rcode.code)
+        row.rcode = answer.isSilent ? -1 : Int16(truncatingIfNeeded: answer.rcode.code)
         row.link = addresses.link(of: origin.client)
         row.list = answer.verdict.list
         row.rule = answer.verdict.rule
         row.latency = Int32(truncatingIfNeeded: Clock.elapsed(from: origin.arrived, to: now) / 1000)
         ring?.push(row, qname: qname, answer: digest)
-        guard let tap else { return }
+        guard let tap, !answer.isSilent else { return }
         tap.push(
             TapRow(.answer, row, resolverPort: origin.resolverPort),
             message: tap.wants.contains(.messages) ? message : RawSpan())

@@ -102,7 +102,7 @@ public final class Exporter: Sendable {
         ring = try TapRing(wants: options.wants)
         stopping = try Wakeup()
         let poller = try Poller()
-        try poller.add(ring.wakeDescriptor, tag: Tag.ring, .read)
+        try poller.add(ring.records.wakeDescriptor, tag: Tag.ring, .read)
         try poller.add(stopping.number, tag: Tag.stop, .read)
         var server: MetricsServer?
         if let address = options.metrics { server = try MetricsServer(address, tag: Tag.server, poller) }
@@ -156,7 +156,7 @@ public final class Exporter: Sendable {
 
     private func handle(_ event: Poller.Event, _ now: UInt64, _ parts: inout Parts) {
         switch event.tag {
-        case Tag.ring: ring.clearWake()
+        case Tag.ring: ring.records.clearWake()
         case Tag.stop: stopping.clear()
         case Tag.dnstap: parts.dnstap?.ready(event.ready, now: now, parts.poller)
         default:

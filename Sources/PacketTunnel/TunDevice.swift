@@ -112,7 +112,8 @@ public struct TunDevice: ~Copyable, Sendable {
         header.rtm_dst_len = 128
         var message = NetlinkMessage(RTM_GETROUTE, flags: NLM_F_ACK, header: header)
         message.put(Int(RTA_DST.rawValue), peer)
-        for _ in 0..<400 {
+        // Ten seconds: a machine that is busy with much else takes more than one.
+        for _ in 0..<2000 {
             var link: UInt32?
             // Without any route yet the kernel answers with an error.
             try? netlink.dump(message, "find the route to \(peer)") { reply in

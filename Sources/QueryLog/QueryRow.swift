@@ -69,7 +69,7 @@ public struct QueryRow: Sendable, Equatable {
         case rule
         /// A CNAME in the answer led to a blocked name.
         case cname
-        /// A local record answered.
+        /// A local record answered, or the name is of a zone that is never forwarded.
         case record
         /// Filtering was paused.
         case paused
@@ -83,6 +83,8 @@ public struct QueryRow: Sendable, Equatable {
         case overload
         /// The name is of a resolver that would go around the filter, or asks whether one may be used.
         case bypass
+        /// The safe search of a search engine is enforced.
+        case safesearch
     }
 
     /// What is known of the answer's authenticity.

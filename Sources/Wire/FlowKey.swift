@@ -53,7 +53,9 @@ public struct FlowKey: Hashable, Sendable {
         var hash = FlowKey.mix(source.high ^ seed.0, source.low ^ seed.1)
         hash = FlowKey.mix(hash ^ destination.high, destination.low ^ seed.0)
         let rest = UInt64(sourcePort) << 24 | UInt64(destinationPort) << 8 | UInt64(proto) | 1 << 40
-        return FlowKey.mix(hash ^ seed.1, rest ^ (source.isIPv6 ? 1 << 41 : 0))
+        hash = FlowKey.mix(hash ^ seed.1, rest ^ (source.isIPv6 ? 1 << 41 : 0))
+        // The ports are far up in `rest`: once more, so that the lower bits hear of them in full.
+        return FlowKey.mix(hash ^ seed.0, 0x9E37_79B9_7F4A_7C15)
     }
 
     @inlinable @inline(__always)

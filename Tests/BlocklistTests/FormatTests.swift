@@ -17,16 +17,21 @@ struct FormatTests {
             report = try store.add(scratch.file("list.txt", Array(text.utf8)), options)
         }
 
-        /// `line kind name`, where the kind is of the letters + (allow), = (exact), < (below) and ! (important).
+        /// `line kind name options`, where the kind is of the letters + (allow), = (exact), < (below), ! (important) and
+        /// ~ (pattern).
         var entries: [String] {
             get throws {
                 try store.read { db in
-                    try Row.fetchAll(db, sql: "SELECT id, kind, name FROM entry ORDER BY id").map { row in
+                    try Row.fetchAll(db, sql: "SELECT id, kind, name, options FROM entry ORDER BY id").map { row in
                         let kind = EntryKind(rawValue: row["kind"])
                         let marks =
                             (kind.contains(.allow) ? "+" : "") + (kind.contains(.exact) ? "=" : "")
                             + (kind.contains(.below) ? "<" : "") + (kind.contains(.important) ? "!" : "")
+                            + (kind.contains(.pattern) ? "~" : "")
+                        let options: String? = row["options"]
+                        #expect(kind.contains(.hasOptions) == (options != nil))
                         return "\(EntryID(raw: row["id"]).line) \(marks)\(row["name"] as String)"
+                            + (options.map { " [\($0)]" } ?? "")
                     }
                 }
             }
@@ -136,19 +141,27 @@ struct FormatTests {
             ||typed.example^$dnstype=AAAA
             ||mine.example^$client=192.0.2.7
             ||rewritten.example^$dnsrewrite=192.0.2.1
+            ||tagged.example^$ctag=device_tv
+            ||*^
+            /(?=look)/$important
+            ||half.example^half
             """)
         #expect(list.report.format == .adblock)
         #expect(
             try list.entries == [
                 "4 ads.example", "5 !track.example", "6 +good.ads.example", "7 =exact.example", "8 =site.example",
                 "9 <below.example", "10 plain.example", "11 hosts.example", "12 all.example", "13 noend.example",
+                #"19 ~^ad[0-9]+\.$"#, #"20 ~(^|\.)ad.*\.example$"#, #"21 ~anywhere\.example$"#,
+                "22 typed.example [dnstype=AAAA]", "24 rewritten.example [rewrite=A 192.0.2.1]",
             ])
         #expect(list.report.skipped == 5)
         #expect(
             list.refusals == [
-                "19: \(LineProblem.pattern)", "20: \(LineProblem.pattern)", "21: \(LineProblem.pattern)",
-                "22: \(LineProblem.modifier("dnstype=AAAA"))", "23: \(LineProblem.modifier("client=192.0.2.7"))",
-                "24: \(LineProblem.modifier("dnsrewrite=192.0.2.1"))",
+                "23: '$client' is not supported: 'webtun client' and 'webtun group' say whom a list is for",
+                "25: '$ctag' is not supported: tags of clients are known to AdGuard Home only",
+                "26: \(LineProblem.everyAdblockName)",
+                "27: /(?=look)/, character 1: groups are ( ) or (?: ); look-around and flags are not supported",
+                "28: a separator '^' within a name, which no name has",
             ])
         #expect(try list.action("below.example") == .forward)
         #expect(try list.action("www.below.example") == .block)
@@ -190,18 +203,21 @@ struct FormatTests {
         let formats: [(ListFormat, (String) -> String)] = [
             (.domains, { $0 }), (.domains, { "*.\($0)" }), (.hosts, { "0.0.0.0 \($0)" }), (.adblock, { "||\($0)^" }),
             (.dnsmasq, { "server=/\($0)/" }), (.dnsmasq, { "address=/\($0)/0.0.0.0" }),
-            (.unbound, { "local-zone: \"\($0)\" always_null" }),
+            (.unbound, { "local-zone: \"\($0)\" always_null" }), (.rpz, { "\($0) CNAME .\n*.\($0) CNAME ." }),
         ]
         for (format, line) in formats {
             let list = try Imported(names.map(line).joined(separator: "\n"))
             #expect(list.report.format == format)
-            #expect(list.report.entries == names.count && list.report.refused == 0)
+            // A zone says apart what is for the name and what for the names below it.
+            let lines = format == .rpz ? 2 : 1
+            #expect(list.report.entries == names.count * lines && list.report.refused == 0)
             let policy = try list.store.snapshot()
             for (index, name) in names.enumerated() where index % 37 == 0 {
-                for asked in [name, "www.\(name)"] {
+                for (place, asked) in [name, "www.\(name)"].enumerated() {
                     let why = try list.store.explain(DomainName(asked), in: policy)
-                    #expect(why.verdict.action == .block && why.line == index + 1)
-                    #expect(why.rule == line(name))
+                    let written = min(place, lines - 1)
+                    #expect(why.verdict.action == .block && why.line == index * lines + written + 1)
+                    #expect(why.rule == line(name).split(separator: "\n").map(String.init)[written])
                 }
                 #expect(try list.store.explain(DomainName("x\(name)"), in: policy).verdict.action == .forward)
             }

@@ -203,6 +203,42 @@ struct SeededGenerator: RandomNumberGenerator {
         }
     }
 
+    @Test func replayFindsWhatANaiveSearchFinds() throws {
+        let reader = try QueryLogReader(path: base.scratch.database)
+        var random = SeededGenerator(seed &+ 3)
+        for round in 0..<6 {
+            let since = round < 2 ? nil : Self.now - Int64.random(in: 0..<100_000_000_000, using: &random)
+            let until = round % 2 == 0 ? nil : Self.now - Int64.random(in: 0..<50_000_000_000, using: &random)
+            var judged: [String: Int] = [:]
+            let (found, total) = try reader.replay(since: since, until: until) { name in
+                judged[name, default: 0] += 1
+                return name.hasPrefix("ads")
+            }
+            var counts: [String: Int] = [:]
+            var all = 0
+            for (row, name) in reference where row.time >= since ?? .min && row.time < until ?? .max {
+                all += 1
+                guard name.hasPrefix("ads") else { continue }
+                counts[
+                    "\(name) \(Self.app(row) ?? "-") \(row.verdict == .block ? "block list" : "\(row.verdict)")",
+                    default: 0] += 1
+            }
+            let told = Dictionary(
+                found.map {
+                    (
+                        "\($0.name) \($0.app ?? "-") \([$0.verdict, $0.reason].compactMap(\.self).joined(separator: " "))",
+                        $0.queries
+                    )
+                },
+                uniquingKeysWith: +)
+            #expect(told == counts, "seed \(seed), round \(round)")
+            #expect(found.map(\.queries) == found.map(\.queries).sorted(by: >))
+            #expect(total == all, "seed \(seed), round \(round)")
+            // Ten runs each have names of their own.
+            #expect(judged.count == 40 && judged.values.max() ?? 0 <= 10)
+        }
+    }
+
     @Test func statisticsSumUpTheRows() throws {
         let reader = try QueryLogReader(path: base.scratch.database)
         var random = SeededGenerator(seed &+ 3)

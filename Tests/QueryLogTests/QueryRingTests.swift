@@ -28,7 +28,7 @@ import Wire
         digest.append(IPAddress(v4: 0xc000_0201))
         let taken = ring.push(Self.row(7), qname: name.bytes, answer: digest.bytes)
         #expect(taken)
-        var position = ring.position
+        var position = ring.records.position
         var seen = 0
         while ring.readQuery(
             &position,
@@ -42,7 +42,7 @@ import Wire
         #expect(seen == 1)
         #expect(
             ring.used == 8 + MemoryLayout<QueryRow>.size + 13 + 5 + (8 - (MemoryLayout<QueryRow>.size + 18) % 8) % 8)
-        ring.release(to: position)
+        ring.records.release(to: position)
         #expect(ring.used == 0)
     }
 
@@ -59,7 +59,7 @@ import Wire
         ring.push(flow, name: RawSpan())
         ring.push(Self.row(2), qname: Name("b.example")!.bytes, answer: RawSpan())
         #expect(ring.dropped == 0)
-        var position = ring.position
+        var position = ring.records.position
         var seen: [String] = []
         while ring.read(
             &position, query: { (row, qname, _) throws(Never) in seen.append("\(row.time) \(Name.text(qname))") },
@@ -85,10 +85,10 @@ import Wire
         #expect(!push(Self.row(0), []))
         #expect(ring.dropped == 2)
         // Giving one record back makes room for one.
-        var position = ring.position
+        var position = ring.records.position
         _ = ring.readQuery(&position) { (row, _, _) in #expect(row.time == 0) }
         #expect(!push(Self.row(0), [1, 97, 0]))
-        ring.release(to: position)
+        ring.records.release(to: position)
         #expect(push(Self.row(pushed), [1, 97, 0]))
         // The rest comes out in order.
         var next = 1
@@ -116,7 +116,7 @@ import Wire
             }
             finished.store(true, ordering: .releasing)
         } meanwhile: {
-            var position = ring.position
+            var position = ring.records.position
             var next = 0
             var wrong = 0
             while next < count {
@@ -132,9 +132,9 @@ import Wire
                         next += 1
                     })
                 {
-                    if next & 15 == 0 { ring.release(to: position) }
+                    if next & 15 == 0 { ring.records.release(to: position) }
                 }
-                ring.release(to: position)
+                ring.records.release(to: position)
                 if before == next { sched_yield() }
             }
             #expect(wrong == 0)
@@ -147,18 +147,18 @@ import Wire
     @Test func wakesTheConsumerWhenTheLineIsCrossed() throws {
         let ring = try QueryRing(capacity: 64 << 10)
         func woken() -> Bool {
-            var watch = pollfd(fd: ring.wakeDescriptor, events: Int16(POLLIN), revents: 0)
+            var watch = pollfd(fd: ring.records.wakeDescriptor, events: Int16(POLLIN), revents: 0)
             return poll(&watch, 1, 0) == 1
         }
-        ring.requestWake(whenOver: 1000)
+        ring.records.requestWake(whenOver: 1000)
         for number in 0..<7 { ring.push(Self.row(number), qname: RawSpan(), answer: RawSpan()) }
         #expect(!woken())
         for number in 0..<7 { ring.push(Self.row(number), qname: RawSpan(), answer: RawSpan()) }
         #expect(woken())
-        ring.clearWake()
+        ring.records.clearWake()
         #expect(!woken())
         // A line already crossed wakes at once.
-        ring.requestWake(whenOver: 1000)
+        ring.records.requestWake(whenOver: 1000)
         #expect(woken())
     }
 

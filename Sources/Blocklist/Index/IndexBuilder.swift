@@ -55,6 +55,9 @@ struct IndexBuilder: ~Copyable {
     private let namesPerLine: Int
     private var allowed = PrefixTableBuilder()
     private var denied = PrefixTableBuilder()
+    var patterns: [ListedPattern] = []
+    /// What became of the classes of one list and kind that list a name together.
+    var joinedGroups: [[UInt32]: [UInt32]] = [:]
 
     /// - Parameters:
     ///   - classes: more can be added later.
@@ -148,6 +151,9 @@ struct IndexBuilder: ~Copyable {
         try sink.append(records, namesPerLine: namesPerLine, setBits: sets.bits, &header)
         records = []
         try sink.align(64)
+        header.patternsAt = UInt64(sink.written)
+        try sink.append(patternTable())
+        try sink.align(64)
         header.allowedPrefixesAt = UInt64(sink.written)
         try sink.append(IndexBuilder.take(&allowed).finish())
         header.deniedPrefixesAt = UInt64(sink.written)
@@ -179,7 +185,8 @@ struct IndexBuilder: ~Copyable {
                 kept += 1
             } else {
                 for name in IndexBuilder.names(records[next..<end], precedence) {
-                    let set = try name.row.count == 1 ? sets.number(ofOne: Int(name.row[0])) : sets.number(of: name.row)
+                    let row = try name.row.count == 1 ? name.row : joined(name.row)
+                    let set = try row.count == 1 ? sets.number(ofOne: Int(row[0])) : sets.number(of: row)
                     records[kept] = Record(key: records[next].place | UInt64(set), check: name.check)
                     kept += 1
                 }
@@ -194,7 +201,9 @@ struct IndexBuilder: ~Copyable {
     private func precedence() -> [UInt32] {
         let order = classes.indices.sorted { a, b in
             let (one, two) = (classes[a], classes[b])
-            return (one.kind.rank, one.slot, one.list, a) < (two.kind.rank, two.slot, two.list, b)
+            // What says more of a name in one list comes before what says less.
+            let (plain, other) = (one.options.isEmpty ? 1 : 0, two.options.isEmpty ? 1 : 0)
+            return (one.kind.rank, one.slot, one.list, plain, a) < (two.kind.rank, two.slot, two.list, other, b)
         }
         var precedence = [UInt32](repeating: 0, count: classes.count)
         for (place, index) in order.enumerated() { precedence[index] = UInt32(place) }

@@ -19,6 +19,7 @@ struct IndexCheck {
         try check.sections()
         try check.classes()
         try check.sets()
+        try check.patterns()
         try check.prefixes(header.allowedPrefixesAt)
         try check.prefixes(header.deniedPrefixesAt)
     }
@@ -91,6 +92,13 @@ struct IndexCheck {
                 try require(UInt64(number) < header.classes, "set \(set) has a class that is not there")
             }
         }
+    }
+
+    private func patterns() throws(BlocklistError) {
+        try section(header.patternsAt, UInt64(PatternTable.headerSize), bytes: 1, 8, "the patterns")
+        let problem = unsafe PatternTable.problem(
+            base + Int(header.patternsAt), room: Int(size - header.patternsAt), tags: Int(header.classes))
+        if let problem { throw .indexCorrupt(path, problem) }
     }
 
     private func prefixes(_ at: UInt64) throws(BlocklistError) {

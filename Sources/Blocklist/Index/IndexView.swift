@@ -55,6 +55,8 @@ struct IndexView: @unchecked Sendable {
     private let setCount: Int
     private let members: UnsafeRawPointer
     private let classes: UnsafeRawPointer
+    /// The patterns of the lists; their tags are classes.
+    let patterns: PatternTable.View
     private let allowedPrefixes: PrefixTable
     private let deniedPrefixes: PrefixTable
 
@@ -74,6 +76,7 @@ struct IndexView: @unchecked Sendable {
         unsafe members = base + Int(header.membersAt)
         unsafe classes = base + Int(header.classesAt)
         classCount = Int(header.classes)
+        unsafe patterns = PatternTable.View(base + Int(header.patternsAt))
         unsafe allowedPrefixes = PrefixTable(base + Int(header.allowedPrefixesAt))
         unsafe deniedPrefixes = PrefixTable(base + Int(header.deniedPrefixesAt))
     }

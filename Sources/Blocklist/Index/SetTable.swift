@@ -20,6 +20,8 @@ struct SetTable {
 
     /// The set of one class.
     mutating func number(ofOne number: Int) throws(BlocklistError) -> UInt32 {
+        // Classes can be added while names are settled.
+        while ones.count <= number { ones.append(-1) }
         if ones[number] >= 0 { return UInt32(ones[number]) }
         let set = try append(UInt32(number))
         ones[number] = Int32(set)

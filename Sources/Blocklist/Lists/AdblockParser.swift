@@ -1,16 +1,17 @@
-/// Lines of adblock syntax, as far as they speak of whole names (AdGuard DNS filtering syntax).
+/// Lines of adblock syntax, as far as they speak of names (AdGuard DNS filtering syntax).
 ///
 /// | line | meaning |
 /// |---|---|
 /// | `||name^` | the name and all below it |
 /// | `|name^`, `|https://name^|` | the name alone |
 /// | `||*.name^` | what is below the name |
+/// | `/regex/` | names in which the regular expression is found |
+/// | `||ad*.name^`, `*track*`, `name^` | names that fit the wildcards and anchors |
 /// | `@@…` | the same, allowed |
 /// | `name`, `0.0.0.0 name` | as in the formats `domains` and `hosts` |
 /// | `…$important` | before every entry without it |
 ///
 /// Element hiding, scripts and rules that judge parts of a URL or kinds of requests say nothing about names: skipped.
-/// Rules that would need more than a name are refused, saying why.
 struct AdblockParser: LineParser {
     private var name = NameText()
     private var hosts = HostsParser()
@@ -29,17 +30,20 @@ struct AdblockParser: LineParser {
         case UInt8(ascii: "#") where !rule.starts("##") && !rule.starts("#@#"): return
         default: break
         }
-        if AdblockParser.isCosmetic(rule) { return sink.skip() }
+        let isPattern = AdblockPattern.isExpression(rule)
+        if !isPattern && AdblockParser.isCosmetic(rule) { return sink.skip() }
         if rule[0] &- 0x30 <= 9 || rule[0] == UInt8(ascii: ":") {
             var words = Words(rule)
             if let first = words.next(), HostsParser.address(rule.extracting(first)) != .none, words.next() != nil {
                 return hosts.parse(rule, into: &sink)
             }
         }
-        takeRule(rule, &sink)
+        takeRule(rule, isPattern, &sink)
     }
 
-    private mutating func takeRule(_ rule: Span<UInt8>, _ sink: inout some LineSink & ~Copyable) {
+    private mutating func takeRule(
+        _ rule: Span<UInt8>, _ isPattern: Bool, _ sink: inout some LineSink & ~Copyable
+    ) {
         var kind: EntryKind = []
         var start = 0
         var end = rule.count
@@ -47,111 +51,58 @@ struct AdblockParser: LineParser {
             kind.insert(.allow)
             start = 2
         }
-        let isPattern = start < end && rule[start] == UInt8(ascii: "/")
-        if let dollar = AdblockParser.options(rule, from: start, isPattern: isPattern) {
-            var problem: LineProblem?
-            var isNetwork = false
-            AdblockParser.forEachOption(rule.extracting((dollar + 1)..<end)) { option in
-                switch AdblockParser.meaning(option) {
-                case .important: kind.insert(.important)
-                case .nothing: break
-                case .network: isNetwork = true
-                case .unsupported: problem = .modifier(String(copying: option))
-                }
+        var options: EntryOptions?
+        if let dollar = AdblockParser.modifiers(rule, from: start, isPattern: isPattern) {
+            switch AdblockModifiers.parse(rule.extracting((dollar + 1)..<end), isException: kind.contains(.allow)) {
+            case .network: return sink.skip()
+            case .refused(let problem): return sink.refuse(problem)
+            case .taken(let isImportant, let taken):
+                if isImportant { kind.insert(.important) }
+                options = taken
             }
-            if isNetwork { return sink.skip() }
-            if let problem { return sink.refuse(problem) }
             end = dollar
         }
-        if isPattern { return sink.refuse(.pattern) }
         let body = rule.extracting(start..<end)
-        if body.starts("||") {
-            takeName(body.extracting(droppingFirst: 2), kind, &sink)
-        } else if body.starts("|") {
-            takeName(AdblockParser.host(body.extracting(droppingFirst: 1)), kind.union(.exact), &sink)
-        } else if body.starts("://") {
-            takeName(body.extracting(droppingFirst: 3), kind.union(.exact), &sink)
-        } else {
-            // Without an anchor a separator ends a name that begins anywhere; a plain name stands for itself.
-            guard !body.isEmpty else { return sink.refuse(.noName) }
-            let last = body[body.count - 1]
-            if last == UInt8(ascii: "^") || last == UInt8(ascii: "|") { return sink.refuse(.pattern) }
-            takeName(body, kind, &sink)
+        if isPattern {
+            // Between the slashes.
+            return sink.pattern(String(copying: body.extracting(1..<(body.count - 1))), kind, options?.text)
         }
-    }
-
-    /// A name with an end mark (`^`, `|`) or without.
-    private mutating func takeName(
-        _ token: Span<UInt8>, _ kind: EntryKind, _ sink: inout some LineSink & ~Copyable
-    ) {
-        var token = token
-        var kind = kind
-        while let last = token.last, last == UInt8(ascii: "^") || last == UInt8(ascii: "|") {
-            token = token.extracting(droppingLast: 1)
-        }
-        if token.starts("*.") {
-            token = token.extracting(droppingFirst: 2)
-            // `*.name` on a line of its own is how lists of wildcards write a name and all below it.
-            if kind.contains(.exact) { return sink.refuse(.pattern) }
-            kind.insert(.below)
-        }
-        if token.contains(UInt8(ascii: "/")) || token.contains(UInt8(ascii: "?")) { return sink.skip() }
-        if token.contains(UInt8(ascii: "*")) || token.contains(UInt8(ascii: "^")) { return sink.refuse(.pattern) }
-        if let problem = name.parse(token) { return sink.refuse(.name(problem)) }
-        sink.entry(name, kind)
-    }
-
-    /// What stands behind `https://` or another scheme, or all of it.
-    @_lifetime(copy token)
-    private static func host(_ token: Span<UInt8>) -> Span<UInt8> {
-        var index = 0
-        while index + 2 < token.count && index < 8 {
-            if token[index] == UInt8(ascii: ":"), token[index + 1] == UInt8(ascii: "/"),
-                token[index + 2] == UInt8(ascii: "/")
-            {
-                return token.extracting(droppingFirst: index + 3)
+        switch AdblockPattern.shape(body) {
+        case .name(let range, let more):
+            takeName(body.extracting(range), kind.union(more), options?.text, &sink)
+        case .expression(let text):
+            sink.pattern(text, kind, options?.text)
+        case .every:
+            // With conditions it is a rule of its own; without them it would block everything.
+            guard let options, !options.types.isEmpty || !options.denyallow.isEmpty else {
+                return sink.refuse(.everyAdblockName)
             }
-            index += 1
+            sink.pattern(AdblockPattern.every, kind, options.text)
+        case .network: sink.skip()
+        case .refused(let problem): sink.refuse(problem)
         }
-        return token
     }
 
-    // MARK: Options
+    private mutating func takeName(
+        _ token: Span<UInt8>, _ kind: EntryKind, _ options: String?, _ sink: inout some LineSink & ~Copyable
+    ) {
+        if let problem = name.parse(token) { return sink.refuse(.name(problem)) }
+        sink.entry(name, kind, options)
+    }
 
-    /// Where the `$` is that begins the options; nil without.
-    private static func options(_ rule: Span<UInt8>, from start: Int, isPattern: Bool) -> Int? {
+    /// Where the `$` is that begins the modifiers; nil without.
+    private static func modifiers(_ rule: Span<UInt8>, from start: Int, isPattern: Bool) -> Int? {
         var index = rule.count - 1
         while index > start {
-            if rule[index] == UInt8(ascii: "$") {
+            if rule[index] == UInt8(ascii: "$"), rule[index - 1] != UInt8(ascii: "\\") {
                 // In a regular expression `$` is an anchor, unless the expression has ended before it.
-                return !isPattern || rule[index - 1] == UInt8(ascii: "/") ? index : nil
+                if !isPattern || rule[index - 1] == UInt8(ascii: "/") { return index }
+                if index == rule.count - 1 { return nil }
             }
             index -= 1
         }
         return nil
     }
-
-    private static func forEachOption(_ options: Span<UInt8>, _ body: (Span<UInt8>) -> Void) {
-        var start = 0
-        for index in 0...options.count where index == options.count || options[index] == UInt8(ascii: ",") {
-            if index > start { body(options.extracting(start..<index)) }
-            start = index + 1
-        }
-    }
-
-    private enum Meaning { case important, nothing, network, unsupported }
-
-    private static func meaning(_ option: Span<UInt8>) -> Meaning {
-        if option.equals("important") { return .important }
-        if option.equals("all") || option.equals("document") || option.equals("doc") { return .nothing }
-        // Modifiers of DNS filtering.
-        for text in dnsModifiers where option.starts(text) { return .unsupported }
-        return .network
-    }
-
-    private static let dnsModifiers: [StaticString] = [
-        "dnstype", "dnsrewrite", "denyallow", "client", "ctag", "badfilter",
-    ]
 
     /// Element hiding (`##`, `#@#`, `#?#`, `#$#`, `#%#`) and HTML filtering (`$$`).
     private static func isCosmetic(_ rule: Span<UInt8>) -> Bool {
@@ -173,12 +124,12 @@ struct AdblockParser: LineParser {
 }
 
 extension Span<UInt8> {
-    fileprivate var last: UInt8? { isEmpty ? nil : self[count - 1] }
+    var last: UInt8? { isEmpty ? nil : self[count - 1] }
 }
 
 extension String {
-    /// The first bytes of a span, as text for people.
-    fileprivate init(copying span: Span<UInt8>) {
-        self = String(decoding: (0..<Swift.min(span.count, 64)).map { span[$0] }, as: UTF8.self)
+    /// The bytes of a span as text; what is no UTF-8 becomes U+FFFD.
+    init(copying span: Span<UInt8>) {
+        self = String(decoding: span.indices.map { span[$0] }, as: UTF8.self)
     }
 }

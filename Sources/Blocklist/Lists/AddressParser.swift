@@ -22,7 +22,7 @@ struct AddressParser: LineParser {
         }
         switch AddressParser.prefix(token) {
         case .success(let prefix) where prefix.length == 0: sink.refuse(.everyAddress)
-        case .success(let prefix): sink.address(prefix)
+        case .success(let prefix): sink.address(prefix, [])
         case .failure(let problem): sink.refuse(problem)
         }
     }

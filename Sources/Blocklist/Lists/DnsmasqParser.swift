@@ -1,8 +1,9 @@
 /// Lines of dnsmasq configuration (dnsmasq(8)): `address=/name/…/[address]`, `local=/name/…/`, `server=/name/…/[server]`.
 ///
 /// What blocks: `local=`, `server=` without a server, and `address=` with nothing, `#`, `0.0.0.0`, `::` or a loopback
-/// address. `server=/name/#` excepts a name (it is asked of the usual servers), so it allows. A real address or server
-/// makes a local record or a forwarding rule, which a blocklist is not: refused. Other settings are skipped.
+/// address. `server=/name/#` excepts a name (it is asked of the usual servers), so it allows. A real address makes local data
+/// for the name and all below it, of a list that was added with `--records`. A real server makes a forwarding rule, which a
+/// blocklist is not: refused. Other settings are skipped.
 struct DnsmasqParser: LineParser {
     private var name = NameText()
 
@@ -28,9 +29,12 @@ struct DnsmasqParser: LineParser {
         while token[last] != UInt8(ascii: "/") { last -= 1 }
         guard last > start else { return sink.refuse(.notDnsmasq) }
         switch DnsmasqParser.effect(token.extracting((last + 1)..<token.count), isAddress: isAddress) {
-        case .block: take(token.extracting((start + 1)..<last), [], &sink)
-        case .except: take(token.extracting((start + 1)..<last), .allow, &sink)
-        case .record: sink.refuse(.realAddress)
+        case .block: take(token.extracting((start + 1)..<last), [], nil, &sink)
+        case .except: take(token.extracting((start + 1)..<last), .allow, nil, &sink)
+        case .record:
+            let address = token.extracting((last + 1)..<token.count)
+            guard sink.takesRecords, let record = HostsParser.record(address) else { return sink.refuse(.realAddress) }
+            take(token.extracting((start + 1)..<last), [], record, &sink)
         case .forwarding: sink.refuse(.forwarding)
         }
     }
@@ -47,7 +51,7 @@ struct DnsmasqParser: LineParser {
 
     /// Names between slashes.
     private mutating func take(
-        _ names: Span<UInt8>, _ kind: EntryKind, _ sink: inout some LineSink & ~Copyable
+        _ names: Span<UInt8>, _ kind: EntryKind, _ options: String?, _ sink: inout some LineSink & ~Copyable
     ) {
         var start = 0
         for index in 0...names.count where index == names.count || names[index] == UInt8(ascii: "/") {
@@ -65,7 +69,7 @@ struct DnsmasqParser: LineParser {
             if let problem = name.parse(token) {
                 sink.refuse(.name(problem))
             } else {
-                sink.entry(name, kind)
+                sink.entry(name, kind, options)
             }
         }
     }

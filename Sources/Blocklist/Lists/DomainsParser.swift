@@ -13,6 +13,6 @@ struct DomainsParser: LineParser {
         if words.next() != nil { return sink.refuse(.severalNames) }
         let text = token.starts("*.") ? token.extracting(droppingFirst: 2) : token
         if let problem = name.parse(text) { return sink.refuse(.name(problem)) }
-        sink.entry(name, [])
+        sink.entry(name, [], nil)
     }
 }

@@ -9,6 +9,7 @@ enum FormatDetector {
         var typical: [ListFormat: Int] = [:]
         var lines = 0
         var zones = 0
+        var policies = 0
         var start = 0
         while start < head.count && lines < sample {
             var end = start
@@ -17,6 +18,7 @@ enum FormatDetector {
             start = end + 1
             if line.starts("[Adblock") || line.starts("[AdGuard") { return .adblock }
             if line.starts("$TTL") || line.starts("$ORIGIN") { zones += 1 }
+            if isPolicy(line) { policies += 1 }
             var words = Words(line)
             guard let first = words.next(), !comment(line[first.lowerBound]) else { continue }
             lines += 1
@@ -25,11 +27,27 @@ enum FormatDetector {
                 typical[format, default: 0] += 1
             }
         }
-        if zones > 0 { throw .listRefused(path, "looks like a zone file, which is not supported") }
+        if policies > 0 && (zones > 0 || policies * 2 >= lines) { return .rpz }
+        if zones > 0 {
+            throw .listRefused(
+                path, "looks like a zone file without a policy; --format rpz takes its records as local data")
+        }
         guard let (format, count) = typical.max(by: { $0.value < $1.value }), count * 2 >= lines else {
             return .domains
         }
         return format
+    }
+
+    /// Whether a line is a record that policy zones alone have: a CNAME to the root, a wildcard or an action.
+    private static func isPolicy(_ line: Span<UInt8>) -> Bool {
+        var words = Words(line)
+        while let word = words.next() {
+            guard line.extracting(word).equals("CNAME") || line.extracting(word).equals("cname") else { continue }
+            guard let next = words.next() else { return false }
+            let target = line.extracting(next)
+            return target.equals(".") || target.equals("*.") || target.starts("rpz-")
+        }
+        return false
     }
 
     /// What a line is typical of, but for lines of one name.

@@ -1,7 +1,10 @@
+import Wire
+
 /// Lines of hosts files (hosts(5)): an address, then one name or more; `#` begins a comment.
 ///
-/// The unspecified and the loopback addresses mean "block". A line with another address would make a local record,
-/// which a blocklist is not: it is refused. The names every hosts file defines for the machine itself are passed over.
+/// The unspecified and the loopback addresses mean "block". A line with another address makes local data for its names, of a
+/// list that was added with `--records`; of another it is refused. The names every hosts file defines for the machine itself
+/// are passed over.
 struct HostsParser: LineParser {
     private var name = NameText()
 
@@ -12,6 +15,7 @@ struct HostsParser: LineParser {
         guard let first = words.next() else { return }
         let address = HostsParser.address(line.extracting(first))
         guard address != .none else { return sink.refuse(.noAddress) }
+        let record = address == .real && sink.takesRecords ? HostsParser.record(line.extracting(first)) : nil
         var any = false
         while let word = words.next() {
             any = true
@@ -19,14 +23,25 @@ struct HostsParser: LineParser {
             if HostsParser.isLocal(token) {
                 sink.skip()
             } else if address == .real {
-                return sink.refuse(.realAddress)
+                guard let record else { return sink.refuse(.realAddress) }
+                if let problem = name.parse(token) {
+                    sink.refuse(.name(problem))
+                } else {
+                    sink.entry(name, .exact, record)
+                }
             } else if let problem = name.parse(token) {
                 sink.refuse(.name(problem))
             } else {
-                sink.entry(name, [])
+                sink.entry(name, [], nil)
             }
         }
         if !any { sink.refuse(.noName) }
+    }
+
+    /// The options of an entry that is answered with an address; nil when the word is none.
+    static func record(_ word: Span<UInt8>) -> String? {
+        guard let address = IPAddress(String(copying: word)) else { return nil }
+        return EntryOptions(answer: .records("\(address.isIPv6 ? "AAAA" : "A") \(address)")).text
     }
 
     enum Address { case none, null, real }

@@ -1,10 +1,13 @@
 /// Lines of unbound configuration (unbound.conf(5)): `local-zone: "name" type` and `local-data: "name [ttl] [class] A address"`.
 ///
 /// Zone types that answer themselves block; `transparent` and its kin except a name, so they allow. Local data with the
-/// unspecified or a loopback address blocks; other data makes a local record, which a blocklist is not: refused. Section
-/// heads and other settings are skipped.
+/// unspecified or a loopback address blocks; other data makes local data of a list that was added with `--records`: for the
+/// name alone, or, when the zone was declared `redirect` before, for all below it too. Section heads and other settings are
+/// skipped.
 struct UnboundParser: LineParser {
     private var name = NameText()
+    /// Zones of type `redirect`.
+    private var redirected: Set<String> = []
 
     init() {}
 
@@ -18,7 +21,10 @@ struct UnboundParser: LineParser {
             guard let type = words.next(), let kind = UnboundParser.kind(line.extracting(type)) else {
                 return sink.refuse(.zoneType)
             }
-            take(line.extracting(zone), kind, &sink)
+            take(line.extracting(zone), kind, nil, &sink)
+            if sink.takesRecords, line.extracting(type).equals("redirect"), name.count > 0 {
+                redirected.insert(name.string)
+            }
         } else if key.equals("local-data:") {
             guard let data = words.next() else { return sink.refuse(.noName) }
             takeData(line.extracting(data), &sink)
@@ -28,10 +34,10 @@ struct UnboundParser: LineParser {
     }
 
     private mutating func take(
-        _ token: Span<UInt8>, _ kind: EntryKind, _ sink: inout some LineSink & ~Copyable
+        _ token: Span<UInt8>, _ kind: EntryKind, _ options: String?, _ sink: inout some LineSink & ~Copyable
     ) {
         if let problem = name.parse(token) { return sink.refuse(.name(problem)) }
-        sink.entry(name, kind)
+        sink.entry(name, kind, options)
     }
 
     /// A resource record in the form of a zone file: owner, then TTL and class in any order, type, address.
@@ -47,10 +53,19 @@ struct UnboundParser: LineParser {
         }
         guard let type else { return sink.refuse(.noAddress) }
         let token = record.extracting(type)
-        guard token.equals("A") || token.equals("AAAA") || token.equals("a") || token.equals("aaaa"),
+        if token.equals("A") || token.equals("AAAA") || token.equals("a") || token.equals("aaaa"),
             let data = words.next(), HostsParser.address(record.extracting(data)) == .null
-        else { return sink.refuse(.realAddress) }
-        take(record.extracting(owner), [], &sink)
+        {
+            return take(record.extracting(owner), [], nil, &sink)
+        }
+        guard sink.takesRecords else { return sink.refuse(.realAddress) }
+        switch ZoneRecord.parse(String(copying: record.extracting(droppingFirst: owner.upperBound))) {
+        case .failure(let problem): sink.refuse(problem)
+        case .success(let data):
+            let options = EntryOptions(answer: .records(data.optionText)).text
+            if let problem = name.parse(record.extracting(owner)) { return sink.refuse(.name(problem)) }
+            sink.entry(name, redirected.contains(name.string) ? [] : .exact, options)
+        }
     }
 
     /// nil: a type that neither blocks nor excepts, or none unbound has.

@@ -17,20 +17,27 @@ struct Pattern: Sendable {
     let start: UInt16
     /// For each state a row of next states, by class, and one for the end.
     let table: [UInt16]
+    /// Strings of which every name that matches holds one at least; empty when nothing can be said.
+    let literals: [[UInt8]]
 
+    /// - Parameter stateLimit: refuses a pattern whose automaton needs more states.
     /// - Throws: `BlocklistError.badPattern`.
-    init(_ text: String) throws(BlocklistError) {
+    init(_ text: String, stateLimit: Int = PatternAutomaton.mostStates) throws(BlocklistError) {
         let node = try PatternParser.parse(text)
         let positions = try PatternPositions(node, text)
-        var automaton = PatternAutomaton(positions)
+        var automaton = PatternAutomaton(positions, stateLimit: stateLimit)
         guard automaton.build() else {
-            throw .badPattern(text, 0, "too complex: it needs more than \(PatternAutomaton.mostStates) states")
+            throw .badPattern(text, 0, "too complex: it needs more than \(stateLimit) states")
         }
         classes = automaton.classes
         classCount = automaton.classCount
         start = automaton.start
         table = automaton.table
+        literals = PatternLiterals.required(node)
     }
+
+    /// Bytes of the classes and the table.
+    var byteCount: Int { 256 + table.count * 2 }
 
     /// Whether the pattern is found in a text.
     func matches(_ text: some Sequence<UInt8>) -> Bool {

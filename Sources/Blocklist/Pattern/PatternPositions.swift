@@ -12,11 +12,11 @@ struct PatternPositions {
     }
 
     private(set) var symbols: [Symbol] = []
-    private(set) var follow: [Set<Int>] = []
+    private(set) var follow: [PlaceSet] = []
     /// Positions that can come first.
-    private(set) var first: Set<Int> = []
+    private(set) var first = PlaceSet()
     /// Positions that can come last.
-    private(set) var last: Set<Int> = []
+    private(set) var last = PlaceSet()
     /// Whether the pattern matches nothing at all, and so everything.
     private(set) var nullable = false
 
@@ -32,8 +32,8 @@ struct PatternPositions {
 
     private struct Part {
         var nullable: Bool
-        var first: Set<Int> = []
-        var last: Set<Int> = []
+        var first = PlaceSet()
+        var last = PlaceSet()
     }
 
     private mutating func add(_ node: PatternNode) throws(BlocklistError) -> Part {
@@ -60,7 +60,7 @@ struct PatternPositions {
             for _ in 0..<low { whole = join(whole, try add(node)) }
             guard let high else {
                 var loop = try add(node)
-                for position in loop.last { follow[position].formUnion(loop.first) }
+                loop.last.forEach { follow[$0].formUnion(loop.first) }
                 loop.nullable = true
                 return join(whole, loop)
             }
@@ -78,12 +78,12 @@ struct PatternPositions {
             throw .badPattern(text, 0, "too long: more than \(PatternPositions.most) places with its repetitions")
         }
         symbols.append(symbol)
-        follow.append([])
-        return Part(nullable: false, first: [symbols.count - 1], last: [symbols.count - 1])
+        follow.append(PlaceSet())
+        return Part(nullable: false, first: PlaceSet(symbols.count - 1), last: PlaceSet(symbols.count - 1))
     }
 
     private mutating func join(_ a: Part, _ b: Part) -> Part {
-        for position in a.last { follow[position].formUnion(b.first) }
+        a.last.forEach { follow[$0].formUnion(b.first) }
         return Part(
             nullable: a.nullable && b.nullable, first: a.nullable ? a.first.union(b.first) : a.first,
             last: b.nullable ? a.last.union(b.last) : b.last)

@@ -13,28 +13,34 @@ final class Overlay: Sendable {
     let ownerPatterns: PatternSet
     let flows: FlowRuleSet
     let bypass: BypassSet
+    let local: LocalData
 
     /// What `blocklist.db` has for it.
     struct Inputs {
         var rules: [UserRule]
         var flows: [FlowRule]
         var bypass: [ResolverEntry]
+        var local: LocalData
 
         init(_ db: Database) throws {
             rules = try BlocklistStore.rules(db)
             flows = try BlocklistStore.flowRules(db)
             bypass = try BlocklistStore.resolversInForce(db)
+            local = try LocalData(db)
         }
     }
 
     convenience init(_ inputs: Inputs, version: UInt64, seed: UInt64) throws {
-        try self.init(inputs.rules, flows: inputs.flows, bypass: inputs.bypass, version: version, seed: seed)
+        try self.init(
+            inputs.rules, flows: inputs.flows, bypass: inputs.bypass, local: inputs.local, version: version, seed: seed)
     }
 
     /// - Parameter seed: that of the index it is consulted with, so that a name is hashed once for both.
-    init(_ rules: [UserRule], flows: [FlowRule] = [], bypass: [ResolverEntry] = [], version: UInt64, seed: UInt64)
-        throws
-    {
+    init(
+        _ rules: [UserRule], flows: [FlowRule] = [], bypass: [ResolverEntry] = [], local: LocalData = LocalData(),
+        version: UInt64, seed: UInt64
+    ) throws {
+        self.local = local
         self.flows = FlowRuleSet(flows)
         self.version = version
         var builder = try IndexBuilder(.init(seed: seed), expected: rules.count)

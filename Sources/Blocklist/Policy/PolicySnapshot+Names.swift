@@ -31,6 +31,12 @@ extension PolicySnapshot {
         if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown) {
             return verdict
         }
+        if best.hasRewrite || patternTiers.hasRewrites, let verdict = rewritten(query, qtype, profile) { return verdict }
+        if listPatterns.count > 0,
+            let verdict = pattern(below: best.tier.map { patternTiers.start(of: $0) } ?? .max, query, qtype, profile)
+        {
+            return verdict
+        }
         return best.listed ?? best.bypass ?? .forward
     }
 
@@ -68,11 +74,21 @@ extension PolicySnapshot {
             let found = lists[row, index]
             index += 1
             let tier = Best.tier(found.kind)
-            guard seen & tier == 0, found.kind.covers(isWhole: isWhole), inForce.contains(found.slot),
-                !found.kind.contains(.hasOptions) || options.applies(found.number, qtype: qtype, query)
+            let hasOptions = found.kind.contains(.hasOptions)
+            guard hasOptions || seen & tier == 0, found.kind.covers(isWhole: isWhole), inForce.contains(found.slot)
             else { continue }
+            var answer = Verdict.Answer.configured
+            if hasOptions {
+                guard options.applies(found.number, qtype: qtype, query) else { continue }
+                if options.isRewrite(found.number) {
+                    best.hasRewrite = true
+                    continue
+                }
+                guard seen & tier == 0 else { continue }
+                answer = options.answer(found.number)
+            }
             seen |= tier
-            best.take(Verdict(list: found, depth), found.kind)
+            best.take(Verdict(list: found, depth, answer), found.kind)
         }
     }
 
@@ -95,6 +111,8 @@ extension PolicySnapshot {
     private struct Best {
         var user: Verdict?
         var bypass: Verdict?
+        /// Whether a rewrite of the lists, or an exception of one, speaks of the query.
+        var hasRewrite = false
         private var importantAllow: Verdict?
         private var importantDeny: Verdict?
         private var allow: Verdict?
@@ -117,14 +135,22 @@ extension PolicySnapshot {
 
         /// What the lists say.
         var listed: Verdict? { importantAllow ?? importantDeny ?? allow ?? deny }
+
+        /// The tier that says it.
+        var tier: ListTier? {
+            if importantAllow != nil { return .importantAllow }
+            if importantDeny != nil { return .importantDeny }
+            return allow != nil ? .allow : deny != nil ? .deny : nil
+        }
     }
 }
 
 extension Verdict {
     /// Of a class of a list.
     @inline(__always)
-    fileprivate init(list found: IndexView.Class, _ depth: Int) {
+    init(list found: IndexView.Class, _ depth: Int, _ answer: Answer) {
         self.init(found.kind, list: found.list, rule: Int32(truncatingIfNeeded: found.number), depth)
+        self.answer = found.kind.contains(.allow) ? .configured : answer
     }
 
     /// Of a rule of the user, which is a class of its own.

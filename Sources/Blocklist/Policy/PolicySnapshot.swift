@@ -8,7 +8,14 @@ public final class PolicySnapshot: Sendable {
     let overlay: Overlay
     let lists: IndexView
     let rules: IndexView
-    let options: ClassOptions
+    let options: ClassOptions.View
+    /// The patterns of the lists; their tags are classes.
+    let listPatterns: PatternTable.View
+    let patternTiers: PatternTiers
+    /// Whether some entry is a `$dnsrewrite`.
+    let hasRewrites: Bool
+    // Keeps the memory of `options`.
+    private let classOptions: ClassOptions
     let profiles: Profiles.View
     let patterns: PatternSet.View
     let flows: FlowRuleSet.View
@@ -19,6 +26,8 @@ public final class PolicySnapshot: Sendable {
     // Keeps the memory of `profiles`.
     private let profileSet: Profiles
     private let titles: [Int32: String]
+    /// Local records, forward zones and safe search.
+    public let local: LocalData
 
     /// Maps `blocklist.index` and loads the user rules from `blocklist.db` in the state directory.
     ///
@@ -51,10 +60,15 @@ public final class PolicySnapshot: Sendable {
         ownerNames = overlay.ownerNames.view
         ownerPatterns = overlay.ownerPatterns.view
         bypassNames = overlay.bypass.image.view
-        options = ClassOptions(index)
+        classOptions = ClassOptions(classes: lists.classCount, options: index.options)
+        options = classOptions.view
+        listPatterns = lists.patterns
+        patternTiers = PatternTiers(lists, options)
+        hasRewrites = classOptions.hasRewrites
         profileSet = profiles
         self.profiles = profiles.view
         titles = index.titles
+        local = overlay.local
     }
 
     /// Listed names in force: those of the lists, each counted once.
@@ -65,7 +79,8 @@ public final class PolicySnapshot: Sendable {
 
     /// Whether a name can matter: there are rules or lists of names.
     var judgesNames: Bool {
-        lists.names + rules.names + bypassNames.names + patterns.count + ownerNames.count + ownerPatterns.count > 0
+        lists.names + listPatterns.count + rules.names + bypassNames.names + patterns.count + ownerNames.count
+            + ownerPatterns.count > 0
     }
 
     /// Whether the verdict on a query can depend on the program or the user that asks.
@@ -90,12 +105,19 @@ public final class PolicySnapshot: Sendable {
         id == Verdict.bypass ? "bypass protection" : titles[id]
     }
 
+    /// The records that answer a query, of a verdict whose answer is `.records`, in the layout of `RecordSet`. Empty for others.
+    @_lifetime(borrow self)
+    public func records(of verdict: Verdict) -> RawSpan {
+        guard verdict.answer == .records, verdict.list > 0 else { return RawSpan() }
+        return unsafe _overrideLifetime(options.records(Int(verdict.rule)), borrowing: self)
+    }
+
     /// What the policy says of a name. Does not allocate, count references or lock; any thread.
     ///
     /// Only the lists and rules in force for the asker count. Rules for programs and users come first, then those for everybody: among names the longest match wins, at the same
-    /// length allow wins; then regular expressions, allowing ones first. Then the lists: the longest match of an important
-    /// entry that allows, else of one that denies, then the same of entries that are not important. Then the bypass
-    /// protection.
+    /// length allow wins; then regular expressions, allowing ones first. Then the lists: rewrites; the longest match of an
+    /// important entry that allows, else of one that denies, then the same of entries that are not important; in each tier
+    /// names before patterns. Then the bypass protection.
     ///
     /// - Parameters:
     ///   - name: wire form (RFC 1035 section 3.1) in lower case, with the root's byte. A malformed one matches nothing.

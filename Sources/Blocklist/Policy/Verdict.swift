@@ -21,6 +21,14 @@ public struct Verdict: Sendable, Equatable {
         case configured
         case nxdomain
         case nodata
+        case refused
+        case servfail
+        /// Not at all.
+        case drop
+        /// Over UDP with TC and nothing else, over TCP as if nothing had matched.
+        case truncate
+        /// With `PolicySnapshot.records`.
+        case records
     }
 
     /// The list that the bypass protection stands for.
@@ -48,6 +56,9 @@ public struct Verdict: Sendable, Equatable {
         self.labels = labels
         self.answer = answer
     }
+
+    /// Whether the verdict says how a name is answered, not that it is forbidden: a CNAME may lead to such a name.
+    @inlinable public var givesAnswer: Bool { answer == .records || answer == .truncate }
 
     /// Nothing matched.
     public static var forward: Verdict {

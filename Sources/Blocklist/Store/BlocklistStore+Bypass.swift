@@ -89,7 +89,8 @@ extension BlocklistStore {
         try read { db in try BlocklistStore.resolvers(db).first { $0.line == line } }
     }
 
-    private static func text(_ path: String) throws(BlocklistError) -> String {
+    /// The text of a small file.
+    static func text(_ path: String) throws(BlocklistError) -> String {
         let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard number >= 0 else { throw .listRefused(path, "\(Errno.current())") }
         let file = Descriptor(owning: number)

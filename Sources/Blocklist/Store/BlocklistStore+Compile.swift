@@ -53,22 +53,29 @@ extension BlocklistStore {
         return true
     }
 
-    private static func build(
-        _ db: Database, _ counters: Counters, to path: String, _ progress: ProgressHandler
+    /// - Parameter excluding: a list that is left out.
+    static func build(
+        _ db: Database, _ counters: Counters, to path: String, excluding: Int32? = nil, _ progress: ProgressHandler
     ) throws {
-        let lists = try Row.fetchAll(db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 ORDER BY id")
-            .map(BlockList.init)
+        let lists = try Row.fetchAll(
+            db, sql: "SELECT * FROM list WHERE enabled AND entries > 0 AND id IS NOT ? ORDER BY id",
+            arguments: [excluding]
+        ).map(BlockList.init)
         let total = lists.reduce(0) { $0 + $1.entries }
         var builder = try IndexBuilder(
             .init(
                 database: counters.identity, generation: counters.generation,
                 seed: counters.identity &* 0x9E37_79B9_7F4A_7C15), expected: total)
         var done = 0
+        let takenBack = try TakenBack(db)
         for (position, list) in lists.enumerated() {
             var classes = ListClasses(list, slot: UInt16(clamping: position))
-            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
-                let number = try classes.number(kind, options: "", in: &builder)
-                if kind.contains(.address) {
+            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name, options throws(BlocklistError) in
+                guard unsafe takenBack.isEmpty || !takenBack.contains(kind, name, options) else { return }
+                let number = try classes.number(kind, options: options, in: &builder)
+                if kind.contains(.pattern) {
+                    try unsafe builder.addPattern(name, class: number, line: id.line)
+                } else if kind.contains(.address) {
                     try unsafe builder.addAddress(name, class: number, line: id.line)
                 } else {
                     try unsafe builder.add(name, class: number, line: id.line)
@@ -161,7 +168,9 @@ struct EntryScan {
     }
 
     func forEach(
-        _ body: (_ id: EntryID, _ kind: EntryKind, _ name: UnsafeRawBufferPointer) throws(BlocklistError) -> Void
+        _ body: (
+            _ id: EntryID, _ kind: EntryKind, _ name: UnsafeRawBufferPointer, _ options: String
+        ) throws(BlocklistError) -> Void
     ) throws(BlocklistError) {
         guard let connection = unsafe db.sqliteConnection else { throw .database("blocklist.db", "connection closed") }
         func check(_ code: CInt, _ wanted: CInt) throws(BlocklistError) {
@@ -170,7 +179,7 @@ struct EntryScan {
             }
         }
         var prepared: OpaquePointer?
-        let sql = "SELECT id, kind, name FROM entry WHERE id BETWEEN ? AND ? ORDER BY id"
+        let sql = "SELECT id, kind, name, options FROM entry WHERE id BETWEEN ? AND ? ORDER BY id"
         try unsafe check(sqlite3_prepare_v2(connection, sql, -1, &prepared, nil), SQLITE_OK)
         let statement = unsafe prepared
         defer { unsafe sqlite3_finalize(statement) }
@@ -183,11 +192,14 @@ struct EntryScan {
             try check(code, SQLITE_ROW)
             let text = unsafe sqlite3_column_text(statement, 2)
             let count = unsafe Int(sqlite3_column_bytes(statement, 2))
+            let kind = EntryKind(
+                rawValue: UInt8(truncatingIfNeeded: unsafe sqlite3_column_int(statement, 1)) & (EntryKind.count - 1))
+            let options =
+                kind.contains(.hasOptions)
+                ? unsafe sqlite3_column_text(statement, 3).map { unsafe String(cString: $0) } ?? "" : ""
             try unsafe body(
                 EntryID(raw: sqlite3_column_int64(statement, 0)),
-                EntryKind(
-                    rawValue: UInt8(truncatingIfNeeded: sqlite3_column_int(statement, 1)) & (EntryKind.count - 1)),
-                UnsafeRawBufferPointer(start: text, count: count))
+                kind, UnsafeRawBufferPointer(start: text, count: count), options)
         }
     }
 }

@@ -16,23 +16,6 @@ public struct Explanation: Sendable, Equatable {
     public var comment: String?
 }
 
-/// A place where a text was found.
-public struct SearchHit: Sendable, Equatable {
-    public var name: String
-    public var action: UserRule.Action
-    public var match: UserRule.Match
-    /// The list's name; nil for a user rule.
-    public var list: String?
-    /// The line in the list, from 1, or the user rule's id.
-    public var line: Int
-    /// As written.
-    public var rule: String
-    /// Whether the list is enabled; true for user rules.
-    public var enabled: Bool
-    /// Whether it is an address or prefix, not a name.
-    public var isAddress = false
-}
-
 extension BlocklistStore {
     /// Says what a policy decides about a name and why.
     ///
@@ -77,51 +60,6 @@ extension BlocklistStore {
                     WHERE entry.id = ?
                     """,
                 arguments: [list, EntryID(list: Int64(list), line: line, name: 0).raw])
-        }
-    }
-
-    /// Finds names (and patterns of rules) that contain a text, in the order rules, then lists by id and line.
-    ///
-    /// - Parameters:
-    ///   - text: in any case; a name in Unicode is looked for as A-labels.
-    ///   - limit: gives back this many at most.
-    /// - Returns: what was found and how much there is of it in all.
-    public func search(_ text: String, limit: Int) throws -> (hits: [SearchHit], total: Int) {
-        var needle = text.lowercased()
-        if !needle.utf8.allSatisfy({ $0 < 0x80 }) { needle = try DomainName(needle).text }
-        guard !needle.isEmpty else { throw BlocklistError.badArgument("nothing to search for") }
-        return try read { db in
-            let rules = try BlocklistStore.rules(db).filter { $0.name.lowercased().contains(needle) }
-            var hits = rules.prefix(limit).map { rule in
-                SearchHit(
-                    name: rule.name, action: rule.action, match: rule.match, line: Int(rule.id), rule: rule.name,
-                    enabled: true)
-            }
-            let found = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT entry.id, entry.kind, entry.name, list.name AS list, list.enabled,
-                        coalesce((SELECT first.text FROM entry AS first WHERE first.id = entry.id & ~4095),
-                            list.prefix || entry.name || list.suffix) AS rule
-                    FROM entry JOIN list ON list.id = entry.id >> 42
-                    WHERE instr(entry.name, ?) > 0 ORDER BY entry.id LIMIT ?
-                    """, arguments: [needle, max(0, limit - hits.count)])
-            hits += found.map { row in
-                let kind = EntryKind(rawValue: row["kind"])
-                return SearchHit(
-                    name: row["name"], action: kind.contains(.allow) ? .allow : .deny,
-                    match: kind.contains(.exact) ? .exact : .suffix, list: row["list"],
-                    line: EntryID(raw: row["id"]).line, rule: row["rule"], enabled: row["enabled"],
-                    isAddress: kind.contains(.address))
-            }
-            var total = hits.count
-            if total == limit {
-                total =
-                    try rules.count
-                    + (Int.fetchOne(
-                        db, sql: "SELECT count(*) FROM entry WHERE instr(name, ?) > 0", arguments: [needle]) ?? 0)
-            }
-            return (hits, total)
         }
     }
 

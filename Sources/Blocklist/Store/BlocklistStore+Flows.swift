@@ -64,7 +64,7 @@ extension BlocklistStore {
             }
             return request
         }
-        return try write { db in
+        return try writeRules { db in
             try requests.map { request in
                 let same = try BlocklistStore.flowRules(db).first { $0.conditions == request.conditions }
                 let id = try same?.id ?? BlocklistStore.insert(db, request)
@@ -100,7 +100,7 @@ extension BlocklistStore {
     /// - Returns: the rules removed.
     /// - Throws: `BlocklistError.noSuchFlowRule`.
     public func removeFlowRules(_ ids: [String]) throws -> [FlowRule] {
-        try write { db in
+        try writeRules { db in
             let all = try BlocklistStore.flowRules(db)
             var removed: [FlowRule] = []
             for id in ids {

@@ -8,17 +8,45 @@ extension BlocklistStore {
     /// There is no index of names in the database: this reads the list's entries, about a million in 100 ms.
     ///
     /// - Parameter name: in stored form.
-    func line(of name: String, list: Int32, kind: EntryKind) throws -> (line: Int, rule: String)? {
+    ///   - options: as the class has them: of several entries that give records together those of all.
+    func line(
+        of name: String, list: Int32, kind: EntryKind, options: String? = nil
+    ) throws -> (line: Int, rule: String)? {
         let range = EntryID.range(of: Int64(list))
         return try read { db in
-            let id = try Int64.fetchOne(
+            let rows = try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT id FROM entry WHERE id BETWEEN ? AND ? AND name = ? AND kind = ? ORDER BY id LIMIT 1
+                    SELECT id, options FROM entry WHERE id BETWEEN ? AND ? AND name = ? AND kind = ? ORDER BY id
                     """,
                 arguments: [range.lowerBound, range.upperBound, name, Int(kind.rawValue)])
-            guard let id else { return nil }
+            let first = rows.first { row in
+                guard let options, let own: String = row["options"] else { return true }
+                return own == options || EntryOptions.merged([options, own]) == options
+            }
+            guard let id: Int64 = first?["id"] else { return nil }
             return (EntryID(raw: id).line, try BlocklistStore.rule(db, id) ?? name)
+        }
+    }
+
+    /// The first pattern of a list that a name fits, of a class.
+    private func line(
+        ofPatternFor name: String, list: Int32, kind: EntryKind, options: String?
+    ) throws -> (line: Int, rule: String)? {
+        let range = EntryID.range(of: Int64(list))
+        return try read { db in
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT id, name FROM entry WHERE id BETWEEN ? AND ? AND kind = ? AND options IS ? ORDER BY id
+                    """, arguments: [range.lowerBound, range.upperBound, Int(kind.rawValue), options])
+            while let row = try rows.next() {
+                let text: String = row["name"]
+                guard let pattern = try? Pattern(text), pattern.matches(name.utf8) else { continue }
+                let id: Int64 = row["id"]
+                return (EntryID(raw: id).line, try BlocklistStore.rule(db, id) ?? text)
+            }
+            return nil
         }
     }
 
@@ -44,7 +72,10 @@ extension BlocklistStore {
         of name: String, labels: UInt8, list: Int32, class number: Int32, in policy: PolicySnapshot
     ) throws -> (line: Int, rule: String)? {
         guard number >= 0, Int(number) < policy.lists.classCount else { return nil }
+        let kind = policy.lists[Int(number)].kind
+        let options = kind.contains(.hasOptions) ? policy.index.options(of: Int(number)) : nil
+        if kind.contains(.pattern) { return try line(ofPatternFor: name, list: list, kind: kind, options: options) }
         let suffix = name.split(separator: ".").suffix(Int(labels)).joined(separator: ".")
-        return try line(of: suffix, list: list, kind: policy.lists[Int(number)].kind)
+        return try line(of: suffix, list: list, kind: kind, options: options)
     }
 }

@@ -11,17 +11,20 @@ extension BlocklistStore {
         public var format: ListFormat?
         public var allow: Bool
         public var exact: Bool
+        /// Take data of the list's own, such as real addresses in a hosts file, as local data.
+        public var records: Bool
         /// When and how it is fetched again, of a list on the web.
         public var subscription: Subscription
 
         public init(
             name: String? = nil, format: ListFormat? = nil, allow: Bool = false, exact: Bool = false,
-            subscription: Subscription = Subscription()
+            records: Bool = false, subscription: Subscription = Subscription()
         ) {
             self.name = name
             self.format = format
             self.allow = allow
             self.exact = exact
+            self.records = records
             self.subscription = subscription
         }
     }
@@ -75,10 +78,11 @@ extension BlocklistStore {
         return try write { db in
             try BlocklistStore.checkFree(db, name)
             try db.execute(
-                sql: "INSERT INTO list (name, source, format, allow, exact, added) VALUES (?, ?, ?, ?, ?, ?)",
+                sql:
+                    "INSERT INTO list (name, source, format, allow, exact, records, added) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 arguments: [
                     name, source, options.format?.rawValue ?? "auto", options.allow, options.exact,
-                    BlocklistStore.now(),
+                    options.records, BlocklistStore.now(),
                 ])
             let list = try BlocklistStore.list(db, name)
             let report = try BlocklistStore.fill(db, list, from: content.path, progress: progress)
@@ -188,6 +192,7 @@ extension BlocklistStore {
             case .adblock: try copy(db, list, format, &reader, AdblockParser(), progress)
             case .dnsmasq: try copy(db, list, format, &reader, DnsmasqParser(), progress)
             case .unbound: try copy(db, list, format, &reader, UnboundParser(), progress)
+            case .rpz: try copy(db, list, format, &reader, RPZParser(), progress)
             case .ip: try copy(db, list, format, &reader, AddressParser(), progress)
             }
         guard report.entries > 0 else {
@@ -227,6 +232,7 @@ extension BlocklistStore {
             try writer.take(number, line, cut: cut, &parser)
             if number & 0xFFFF == 0 { progress(WorkProgress(phase: .reading, done: Int64(read), total: size)) }
         }
+        try writer.finish(&parser)
         return (writer.report, writer.affixes ?? ([], []), writer.kinds)
     }
 
@@ -248,7 +254,8 @@ extension BlockList {
     init(_ row: Row) {
         self.init(
             id: row["id"], name: row["name"], source: row["source"], format: row["format"],
-            detected: row["detected"], allow: row["allow"], exact: row["exact"], enabled: row["enabled"],
+            detected: row["detected"], allow: row["allow"], exact: row["exact"],
+            records: row["records"], enabled: row["enabled"],
             every: row["every"], maxShrink: row["shrink"], due: row["due"], lines: row["lines"],
             entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
             added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"])

@@ -57,7 +57,7 @@ extension BlocklistStore {
             _ = try Pattern(request.text)
             return request.text
         }
-        return try write { db in
+        return try writeRules { db in
             for (request, name) in zip(requests, names) {
                 try db.execute(
                     sql: """
@@ -84,7 +84,7 @@ extension BlocklistStore {
     /// - Returns: the rules removed.
     /// - Throws: `BlocklistError.noSuchRule`.
     public func removeRules(_ words: [String]) throws -> [UserRule] {
-        try write { db in
+        try writeRules { db in
             let all = try BlocklistStore.rules(db)
             var removed: [UserRule] = []
             for word in words {

@@ -18,11 +18,16 @@ extension BlocklistStore {
         _ directory: String, progress: ProgressHandler = { _ in }
     ) throws -> [StarterResult] {
         var results: [StarterResult] = []
-        do {
-            try followStarterResolvers(directory)
-        } catch let error as BlocklistError {
-            guard case .listRefused = error else { throw error }
-            results.append(.failed(file: directory + "/" + BlocklistStore.resolverFile, error))
+        for (file, follow) in [
+            (BlocklistStore.resolverFile, followStarterResolvers),
+            (BlocklistStore.safeSearchFile, followStarterSafeSearch),
+        ] {
+            do {
+                try follow(directory)
+            } catch let error as BlocklistError {
+                guard case .listRefused = error else { throw error }
+                results.append(.failed(file: directory + "/" + file, error))
+            }
         }
         let known = try read { db in try Set(String.fetchAll(db, sql: "SELECT file FROM starter")) }
         for file in try BlocklistStore.listFiles(directory) where !known.contains(file) {

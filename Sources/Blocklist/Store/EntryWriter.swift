@@ -7,15 +7,20 @@ import GRDBSQLite
 struct EntryWriter: LineSink, ~Copyable {
     /// Refused lines that are kept with their text.
     static let refusalsKept = 100
+    /// Bits of `kinds` for lists with entries that have options, and with patterns.
+    static let withOptions = 1 << 32
+    static let withPatterns = 1 << 33
 
     private let database: OpaquePointer
     private let statement: OpaquePointer
     private let list: Int64
     private let kind: EntryKind
+    let takesRecords: Bool
+    private var patterns = PatternBudget()
     private(set) var report: ImportReport
     /// What stands before and behind the name in the first line taken.
     private(set) var affixes: (prefix: [UInt8], suffix: [UInt8])?
-    /// A bit for each kind of entry written.
+    /// A bit for each kind of entry written, options and patterns aside; `EntryWriter.withOptions` and `withPatterns`.
     private(set) var kinds = 0
     private var number = 0
     private var names = 0
@@ -26,7 +31,7 @@ struct EntryWriter: LineSink, ~Copyable {
         guard let connection = unsafe db.sqliteConnection else { throw .database(list.source, "connection closed") }
         var statement: OpaquePointer?
         let code = unsafe sqlite3_prepare_v2(
-            connection, "INSERT INTO entry (id, kind, name, text) VALUES (?, ?, ?, ?)", -1, &statement, nil)
+            connection, "INSERT INTO entry (id, kind, name, text, options) VALUES (?, ?, ?, ?, ?)", -1, &statement, nil)
         guard code == SQLITE_OK, let statement = unsafe statement else {
             throw unsafe .database("blocklist.db", String(cString: sqlite3_errmsg(connection)))
         }
@@ -34,6 +39,7 @@ struct EntryWriter: LineSink, ~Copyable {
         unsafe self.statement = unsafe statement
         self.list = Int64(list.id)
         kind = (list.allow ? EntryKind.allow : []).union(list.exact ? .exact : [])
+        takesRecords = list.records
         report = ImportReport(list: list.id, name: list.name, source: list.source, format: format)
     }
 
@@ -58,29 +64,53 @@ struct EntryWriter: LineSink, ~Copyable {
         } else if !line.isEmpty {
             parser.parse(line, into: &self)
         }
+        try check()
+    }
+
+    /// Behind the last line.
+    mutating func finish(_ parser: inout some LineParser) throws(BlocklistError) {
+        names = 0
+        parser.finish(into: &self)
+        try check()
+    }
+
+    private func check() throws(BlocklistError) {
         guard failure == SQLITE_OK else {
             throw unsafe .database("blocklist.db", String(cString: sqlite3_errmsg(database)))
         }
     }
 
-    mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
-        write(name.span, options)
+    mutating func entry(_ name: borrowing NameText, _ kind: EntryKind, _ options: String?) {
+        write(name.span, kind, options)
     }
 
-    mutating func address(_ prefix: IPPrefix) {
+    mutating func pattern(_ text: String, _ kind: EntryKind, _ options: String?) {
+        if let problem = patterns.take(text) { return refuse(.pattern(problem)) }
+        let bytes = Array(text.utf8)
+        write(bytes.span, kind.union(.pattern), options)
+    }
+
+    mutating func address(_ prefix: IPPrefix, _ kind: EntryKind) {
         let text = Array(prefix.description.utf8)
-        write(text.span, .address)
+        write(text.span, kind.union(.address), nil)
     }
 
-    private mutating func write(_ name: Span<UInt8>, _ options: EntryKind) {
+    private mutating func write(_ name: Span<UInt8>, _ own: EntryKind, _ options: String?) {
         guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
         let id = EntryID(list: list, line: number, name: names).raw
         names += 1
         report.entries += 1
         let written = names == 1 && !derivable(name) ? asWritten() : nil
         unsafe sqlite3_bind_int64(statement, 1, id)
-        let kind = kind.symmetricDifference(options)
-        kinds |= 1 << Int(kind.rawValue)
+        // Exceptions of an allow list block; what is below a name stays so in an exact list.
+        var kind = own.symmetricDifference(self.kind.intersection(.allow))
+        if self.kind.contains(.exact), own.isDisjoint(with: [.below, .pattern, .address]) { kind.insert(.exact) }
+        kinds |= 1 << Int(kind.rawValue & (EntryKind.count - 1))
+        if kind.contains(.pattern) { kinds |= EntryWriter.withPatterns }
+        if options != nil {
+            kind.insert(.hasOptions)
+            kinds |= EntryWriter.withOptions
+        }
         unsafe sqlite3_bind_int(statement, 2, CInt(kind.rawValue))
         // The pointers are good until the step below, which is all SQLite needs.
         unsafe name.withUnsafeBufferPointer { bytes in
@@ -90,6 +120,11 @@ struct EntryWriter: LineSink, ~Copyable {
                 unsafe sqlite3_bind_text(statement, 4, written, -1, EntryWriter.copied)
             } else {
                 unsafe sqlite3_bind_null(statement, 4)
+            }
+            if let options {
+                unsafe sqlite3_bind_text(statement, 5, options, -1, EntryWriter.copied)
+            } else {
+                unsafe sqlite3_bind_null(statement, 5)
             }
             let code = unsafe sqlite3_step(statement)
             if code != SQLITE_DONE { failure = code }

@@ -10,6 +10,8 @@ public struct BlockList: Sendable, Equatable {
     public var detected: String?
     public var allow: Bool
     public var exact: Bool
+    /// Whether data of its own, such as real addresses in a hosts file, is taken as local data.
+    public var records = false
     public var enabled: Bool
     /// Seconds from one fetching to the next; nil: when asked to.
     public var every: Int64?
@@ -81,8 +83,8 @@ public struct ImportReport: Sendable, Equatable {
 /// How far long work has come.
 public struct WorkProgress: Sendable, Equatable {
     /// `fetching` counts bytes that came, its total is -1 while unknown; `reading` counts bytes of the file, `compiling`
-    /// names.
-    public enum Phase: Sendable { case fetching, reading, compiling }
+    /// names, `comparing` and `copying` rows.
+    public enum Phase: Sendable { case fetching, reading, compiling, comparing, copying }
     public var phase: Phase
     public var done: Int64
     public var total: Int64

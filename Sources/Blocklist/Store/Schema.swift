@@ -176,6 +176,9 @@ enum Schema {
                     ALTER TABLE list ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
                     """)
         }
+        registerOptions(&migrator)
+        registerLocal(&migrator)
+        registerRuleChanges(&migrator)
         return migrator
     }
 }

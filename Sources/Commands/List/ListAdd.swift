@@ -10,6 +10,7 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
     case adblock
     case dnsmasq
     case unbound
+    case rpz
 }
 
 /// `webtun list add`
@@ -28,6 +29,8 @@ struct ListAdd: ParsableCommand {
               webtun list add /etc/blocked.hosts --format hosts --name house
               webtun list add exceptions.txt --allow
               webtun list add malware.ip.txt --format ip
+              webtun list add policy.zone --format rpz
+              webtun list add /etc/hosts.lan --records
             """)
 
     @Argument(help: ArgumentHelp("The list's file or address.", valueName: "file|url"), completion: .file())
@@ -42,6 +45,10 @@ struct ListAdd: ParsableCommand {
     var allow = false
     @Flag(name: .customLong("exact"), help: "Each line stands for its name alone, not for names below it.")
     var exact = false
+    @Flag(
+        name: .customLong("records"),
+        help: "Answer with the list's own data: real addresses of hosts lines, address= and local-data.")
+    var records = false
     @Option(
         name: .customLong("every"),
         help: ArgumentHelp("How often to fetch it: 30m, 12h, 7d, or never.", valueName: "time"))
@@ -62,6 +69,7 @@ struct ListAdd: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let options = BlocklistStore.ListOptions(
             name: name, format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact,
+            records: records,
             subscription: Subscription(every: every.seconds, maxShrink: maxShrink.value))
         let fetcher = try ListWork.fetcher(files)
         var failed = false

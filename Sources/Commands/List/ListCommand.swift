@@ -19,7 +19,8 @@ struct ListCommand: ParsableCommand {
               webtun list update
             """,
         subcommands: [
-            ListAdd.self, ListLs.self, ListShow.self, ListUpdate.self, ListEnable.self, ListDisable.self,
+            ListAdd.self, ListLs.self, ListShow.self, ListDiff.self, ListWhatif.self, ListUpdate.self, ListEnable.self,
+            ListDisable.self,
             ListRemove.self,
         ])
 }
@@ -110,6 +111,8 @@ private final class ProgressBars {
                 case .fetching: ProgressBar("fetching \(label)", total: nil, unit: .bytes)
                 case .reading: ProgressBar("reading \(label)", total: progress.total, unit: .bytes)
                 case .compiling: ProgressBar("building the index", total: progress.total, unit: .items("names"))
+                case .comparing: ProgressBar("comparing \(label)", total: progress.total, unit: .items("names"))
+                case .copying: ProgressBar(label, total: progress.total, unit: .items("rows"))
                 }
         }
         bar?.update(progress.done, total: progress.total > 0 ? progress.total : nil)

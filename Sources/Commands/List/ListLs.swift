@@ -53,7 +53,7 @@ struct ListLs: ParsableCommand {
     }
 
     static func kind(_ list: BlockList) -> String {
-        (list.allow ? "allow" : "deny") + (list.exact ? " exact" : "")
+        (list.allow ? "allow" : "deny") + (list.exact ? " exact" : "") + (list.records ? " records" : "")
     }
 
     static func json(_ list: BlockList) -> JSONValue {
@@ -61,7 +61,7 @@ struct ListLs: ParsableCommand {
             ("id", .integer(Int64(list.id))), ("name", .string(list.name)), ("source", .string(list.source)),
             ("format", .string(list.format)), ("detected", .optional(list.detected)),
             ("action", .string(list.allow ? "allow" : "deny")), ("match", .string(list.exact ? "exact" : "suffix")),
-            ("enabled", .bool(list.enabled)), ("lines", .integer(Int64(list.lines))),
+            ("records", .bool(list.records)), ("enabled", .bool(list.enabled)), ("lines", .integer(Int64(list.lines))),
             ("names", .integer(Int64(list.entries))), ("skipped", .integer(Int64(list.skipped))),
             ("refused", .integer(Int64(list.refused))), ("added", .optional(Moment.iso(list.added))),
             ("updated", .optional(Moment.iso(list.updated))), ("checked", .optional(Moment.iso(list.checked))),

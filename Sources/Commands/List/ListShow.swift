@@ -7,15 +7,21 @@ struct ListShow: ParsableCommand {
         commandName: "show",
         abstract: "Show a list: where it comes from, what was refused, its first names.",
         discussion: """
+            With --unique: what only this list adds to the other lists in force. A name is not unique when another list
+            decides it alike, by the name itself or by a shorter one above it. Your own rules are not looked at.
+
             Examples:
               webtun list show ads
               webtun list show ads --names 1000 | less
+              webtun list show ads --unique --names 50
             """)
 
     @Argument(help: ArgumentHelp("A list's name or id.", valueName: "list"))
     var name: String
     @Option(name: .customLong("names"), help: ArgumentHelp("How many names to show.", valueName: "count"))
     var count = 10
+    @Flag(name: .customLong("unique"), help: "Show what only this list adds.")
+    var unique = false
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -26,6 +32,7 @@ struct ListShow: ParsableCommand {
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         let list = try store.list(name)
+        if unique { return try ListUnique.show(store, list, shown: count, json: output.json) }
         let refusals = try store.refusals(of: list.id)
         let entries = try store.entries(of: list.id, limit: count)
         if output.json {

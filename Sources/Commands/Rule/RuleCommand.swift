@@ -5,14 +5,15 @@ import Blocklist
 struct RuleCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rule",
-        abstract: "Show and remove the rules made with 'allow' and 'deny'.",
+        abstract: "Show, remove and take back the rules made with 'allow' and 'deny'.",
         discussion: """
             Examples:
               webtun rule ls
               webtun rule rm games.example
               webtun rule rm 7
+              webtun rule undo
             """,
-        subcommands: [RuleLs.self, RuleRemove.self])
+        subcommands: [RuleLs.self, RuleRemove.self, RuleUndoCommand.self])
 }
 
 /// `webtun rule ls`

@@ -7,6 +7,9 @@ import Synchronization
 
 /// What goes on beside the packets: each follows one thing until its task is cancelled.
 extension Session {
+    /// The niceness of work that can be a little late.
+    private static let courtesy: Int32 = 5
+
     /// Brings changed lists and rules into force as soon as they are committed.
     func followPolicy(_ engine: RunningEngine) async throws {
         guard let policy = state.withLock({ $0.policy }) else { return }
@@ -30,6 +33,7 @@ extension Session {
     /// Fetches lists on the web when they are due. What is fetched comes into force as any change of the lists does.
     func followSubscriptions() async throws {
         try await OwnThread.repeating("webtun-fetch") { [self] pace in
+            CurrentThread.giveWay(niceness: Session.courtesy)
             while pace.wait(milliseconds: 10_000) {
                 do {
                     let store = try BlocklistStore(state: options.state)
@@ -128,6 +132,7 @@ extension Session {
     /// Follows the kernel's table of flows.
     func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
+            CurrentThread.giveWay(niceness: Session.courtesy)
             var sweeper = FlowSweeper(map)
             while pace.wait(milliseconds: 1000) { engine.loop.hear(sweeper.sweep(Clock.monotonic())) }
         }

@@ -27,17 +27,9 @@ enum OwnThread {
 
     private static func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
         Thread.detachNewThread {
-            setName(name)
+            CurrentThread.setName(name)
             body()
         }
-    }
-
-    /// The calling thread's name, which is for people only. `pthread_setname_np` is not to be had from Swift's Glibc.
-    private static func setName(_ name: String) {
-        let number = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-        guard number >= 0 else { return }
-        let file = Descriptor(owning: number)
-        _ = unsafe Array(name.utf8).withUnsafeBytes { unsafe file.write($0) }
     }
 
     /// Runs `body` on a new thread until it returns, which it does when `Pace.wait` tells it that the task is cancelled.

@@ -13,6 +13,8 @@ final class OwnerFinder: Sendable {
     /// Nanoseconds for which an answer holds.
     static let freshness: UInt64 = 2_000_000_000
     private static let capacity = 256
+    /// Searching `/proc` takes milliseconds, and the packets of a flow do not wait for it.
+    private static let niceness: Int32 = 5
 
     private struct Request: Sendable {
         var flow = FlowKey(
@@ -49,9 +51,11 @@ final class OwnerFinder: Sendable {
         unsafe asked.initialize(repeating: (0, 0), count: OwnerFinder.capacity)
         let sockets = try SocketFinder()
         let job = Job(sockets: sockets)
-        let thread = Thread { [self] in run(job) }
-        thread.name = "webtun-owners"
-        thread.start()
+        Thread.detachNewThread { [self] in
+            CurrentThread.setName("webtun-owners")
+            CurrentThread.giveWay(niceness: OwnerFinder.niceness)
+            run(job)
+        }
     }
 
     deinit {

@@ -34,7 +34,7 @@ extension QueryLogReader {
     }
 
     /// Calls `body` with the ids of the rows that pass, until it returns false.
-    private func search(_ test: RowTest, newestFirst: Bool, _ body: (Int64) throws -> Bool) throws {
+    func search(_ test: RowTest, newestFirst: Bool, _ body: (Int64) throws -> Bool) throws {
         let order = newestFirst ? "DESC" : "ASC"
         var conditions = ["TRUE"]
         if let after = test.after { conditions.append("s.last > \(after)") }

@@ -40,6 +40,6 @@ struct Haste {
         let wanted = now >= until ? calm : rate > flood ? min(calm, Haste.flooded) : 0
         guard wanted != current else { return }
         current = wanted
-        LowPriorityThread.setNiceness(wanted)
+        CurrentThread.setNiceness(wanted)
     }
 }

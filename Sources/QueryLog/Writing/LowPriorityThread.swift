@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Kernel
 
 /// A thread of its own that gives way to all others.
 @safe
@@ -30,8 +31,8 @@ final class LowPriorityThread: Sendable {
             { argument in
                 guard let argument = unsafe argument else { return nil }
                 let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
-                LowPriorityThread.setName(body.name)
-                LowPriorityThread.setNiceness(body.niceness)
+                CurrentThread.setName(body.name)
+                CurrentThread.giveWay(niceness: body.niceness)
                 body.run()
                 return nil
             }, argument.toOpaque())
@@ -45,18 +46,5 @@ final class LowPriorityThread: Sendable {
     /// Waits for the thread's end. Once, from another thread.
     func join() {
         pthread_join(thread, nil)
-    }
-
-    /// Sets the niceness of the calling thread, -20…19. Less than before needs CAP_SYS_NICE; without it nothing changes.
-    static func setNiceness(_ niceness: Int32) {
-        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
-    }
-
-    /// Names the calling thread (proc(5), `/proc/thread-self/comm`).
-    private static func setName(_ name: String) {
-        let descriptor = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return }
-        _ = unsafe write(descriptor, name, name.utf8.count)
-        close(descriptor)
     }
 }

@@ -119,7 +119,7 @@ public final class QueryLogWriter: Sendable {
     @discardableResult
     public func flush(seconds: Double = 5) -> Bool {
         let ticket = flushesAsked.add(1, ordering: .acquiringAndReleasing).newValue
-        rings[0].signalConsumer()
+        rings[0].records.signalConsumer()
         let end = Clock.monotonic() + UInt64(seconds * 1e9)
         while flushesDone.load(ordering: .acquiring) < ticket {
             if Clock.monotonic() > end { return false }
@@ -134,7 +134,7 @@ public final class QueryLogWriter: Sendable {
     public func stop() {
         guard let thread = shared.withLock({ $0.thread.take() }) else { return }
         stopping.store(true, ordering: .releasing)
-        rings[0].signalConsumer()
+        rings[0].records.signalConsumer()
         thread.join()
         shared.withLock { $0.state = .stopped }
     }
@@ -167,11 +167,11 @@ public final class QueryLogWriter: Sendable {
             haste.look(rings, taken: session.totalTaken)
             session.collect(rings)
             let now = Clock.monotonic()
-            if flush != tried { targets = rings.map { $0.position + $0.used } }
+            if flush != tried { targets = rings.map { $0.records.position + $0.used } }
             if isStopping || flush != tried || now >= nextWrite || isWritten && session.isFull {
                 tried = flush
                 isWritten = write(session)
-                let isFlushed = isWritten && zip(rings, targets).allSatisfy { $0.position >= $1 }
+                let isFlushed = isWritten && zip(rings, targets).allSatisfy { $0.records.position >= $1 }
                 if isFlushed { flushesDone.store(flush, ordering: .releasing) }
                 if isWritten {
                     if isStopping && session.waiting.rows == 0 && rings.allSatisfy({ $0.used == 0 }) { return }
@@ -236,25 +236,25 @@ public final class QueryLogWriter: Sendable {
     /// Sleeps until then, in nanoseconds of the monotonic clock, or until a ring fills up or someone calls.
     private func wait(until end: UInt64, wakesWhenFilling: Bool) {
         if wakesWhenFilling {
-            for ring in rings { ring.requestWake(whenOver: ring.capacity / 4) }
+            for ring in rings { ring.records.requestWake(whenOver: ring.capacity / 4) }
         }
         let now = Clock.monotonic()
         let milliseconds = end > now ? min((end - now + 999_999) / 1_000_000, 1000) : 0
-        var watched = rings.map { pollfd(fd: $0.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
+        var watched = rings.map { pollfd(fd: $0.records.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
         unsafe poll(&watched, nfds_t(watched.count), Int32(milliseconds))
-        for ring in rings { ring.clearWake() }
+        for ring in rings { ring.records.clearWake() }
     }
 
     /// Counts and releases what could not be written before the end.
     private func abandon(_ session: WriterSession) {
         var count = session.waiting.queries
         for ring in rings {
-            var position = ring.position
+            var position = ring.records.position
             while ring.read(
                 &position, query: { (_, _, _) throws(Never) in count += 1 },
                 flow: { (_, _) throws(Never) in count += 1 })
             {}
-            ring.release(to: position)
+            ring.records.release(to: position)
         }
         shared.withLock { $0.lost += count }
     }

@@ -1,3 +1,4 @@
+internal import Kernel
 internal import Wire
 
 /// Rows between the rings and the next transaction: taken out of the rings when they fill up, kept until they are committed.
@@ -37,7 +38,7 @@ final class RowBatch {
     ///
     /// - Returns: how many were taken.
     func take(_ ring: QueryRing, upTo end: Int, folding: Bool) -> Int {
-        var position = ring.position
+        var position = ring.records.position
         var released = position
         var taken = 0
         while position < end, byteCount + RowBatch.largest <= limit {
@@ -48,11 +49,11 @@ final class RowBatch {
             guard isRead else { break }
             taken += 1
             if position - released > 64 << 10 {
-                ring.release(to: position)
+                ring.records.release(to: position)
                 released = position
             }
         }
-        ring.release(to: position)
+        ring.records.release(to: position)
         return taken
     }
 

@@ -66,7 +66,7 @@ final class WriterSession {
         // What comes in meanwhile waits for the next time. The last ring is looked at first: what one producer told before
         // another is then taken no later.
         ends.removeAll(keepingCapacity: true)
-        for ring in rings.reversed() { ends.append(ring.position + ring.used) }
+        for ring in rings.reversed() { ends.append(ring.records.position + ring.used) }
         for (ring, end) in zip(rings, ends.reversed()) {
             let taken = batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
             takenRows += taken

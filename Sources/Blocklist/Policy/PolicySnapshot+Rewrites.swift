@@ -1,0 +1,103 @@
+/// `$dnsrewrite` entries and the patterns of lists.
+extension PolicySnapshot {
+    /// What a rewrite of the lists says of a query: of names the longest that no exception takes back, then of patterns the
+    /// first. Not for every query: rows of classes are looked up again.
+    func rewritten(_ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Verdict? {
+        var best: Verdict?
+        forEachRewrite(query, qtype, profile) { found, depth in
+            guard !found.kind.contains(.allow), best.map({ Int($0.labels) < depth }) ?? true,
+                !isTakenBack(found.number, query, qtype, profile)
+            else { return }
+            best = Verdict(list: found, depth, options.answer(found.number))
+        }
+        if let best { return best }
+        let number = unsafe listPatterns.match(query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)) {
+            tag in
+            let found = lists[tag]
+            return !found.kind.contains(.allow) && speaks(found, query, qtype, profile)
+                && !isTakenBack(tag, query, qtype, profile)
+        }
+        return number.map { verdict(ofPattern: $0) }
+    }
+
+    /// Whether an exception takes a rewrite back.
+    private func isTakenBack(_ number: Int, _ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Bool {
+        var isTaken = false
+        forEachRewrite(query, qtype, profile) { found, _ in
+            if found.kind.contains(.allow), options.takesBack(found.number, number) { isTaken = true }
+        }
+        if isTaken { return true }
+        return unsafe listPatterns.match(query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)) {
+            tag in
+            let found = lists[tag]
+            return found.kind.contains(.allow) && options.takesBack(tag, number) && speaks(found, query, qtype, profile)
+        } != nil
+    }
+
+    /// The rewrites and their exceptions by name, those of shorter names first.
+    private func forEachRewrite(
+        _ query: QueryText, _ qtype: UInt16, _ profile: UInt16, _ body: (IndexView.Class, _ depth: Int) -> Void
+    ) {
+        var hash = NameHash(seed: lists.seed)
+        var end = query.end
+        var index = query.labels
+        while index > 0 {
+            index -= 1
+            let place = query.place(index)
+            unsafe hash.prepend(query.text(place), end - place)
+            end = place - 1
+            let depth = query.labels - index
+            guard lists.lists(depth: depth) else { continue }
+            let set = lists.find(hash.place, head: lists.head(hash.place), check: hash.check)
+            guard set >= 0 else { continue }
+            let row = lists.row(set)
+            for member in 0..<row.count {
+                let found = lists[row, member]
+                guard found.kind.contains(.hasOptions), options.isRewrite(found.number),
+                    found.kind.covers(isWhole: index == 0), speaks(found, query, qtype, profile)
+                else { continue }
+                body(found, depth)
+            }
+        }
+    }
+
+    /// The first pattern of a tier before `limit` that speaks of a query, rewrites aside.
+    func pattern(below limit: Int, _ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Verdict? {
+        let number = unsafe listPatterns.match(query.text(1), query.end - 1, limit: limit) { tag in
+            let found = lists[tag]
+            return speaks(found, query, qtype, profile)
+                && !(found.kind.contains(.hasOptions) && options.isRewrite(found.number))
+        }
+        return number.map { verdict(ofPattern: $0) }
+    }
+
+    private func verdict(ofPattern number: Int) -> Verdict {
+        let found = lists[listPatterns.tag(number)]
+        var verdict = Verdict(list: found, 0, options.answer(found.number))
+        verdict.match = .regex
+        return verdict
+    }
+
+    private func speaks(_ found: IndexView.Class, _ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Bool {
+        profiles.lists(profile).contains(found.slot)
+            && (!found.kind.contains(.hasOptions) || options.applies(found.number, qtype: qtype, query))
+    }
+}
+
+/// Where the patterns of each tier begin in the table of the lists' patterns.
+struct PatternTiers {
+    private var starts = InlineArray<5, Int>(repeating: 0)
+    /// Whether some pattern is a rewrite, or an exception of one.
+    var hasRewrites: Bool { starts[ListTier.importantAllow.rawValue] > 0 }
+
+    init(_ lists: IndexView, _ options: ClassOptions.View) {
+        let table = lists.patterns
+        for number in 0..<table.count {
+            let found = lists[table.tag(number)]
+            let tier = ListTier(found.kind, isRewrite: options.isRewrite(found.number))
+            for later in tier.rawValue + 1..<5 { starts[later] = number + 1 }
+        }
+    }
+
+    func start(of tier: ListTier) -> Int { starts[tier.rawValue] }
+}
