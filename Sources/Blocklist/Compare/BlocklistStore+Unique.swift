@@ -35,8 +35,9 @@ extension BlocklistStore {
                 index: index, overlay: try Overlay([], version: 0, seed: index.header.seed))
             var result = ListUniqueness()
             var wire: [UInt8] = []
-            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name throws(BlocklistError) in
-                guard !kind.contains(.address), !kind.isPattern, unsafe BlocklistStore.compose(name, &wire) else {
+            try unsafe EntryScan(db, list: list.id).forEach { id, kind, name, options throws(BlocklistError) in
+                let isPlain = options.isEmpty && !kind.contains(.address) && !kind.isPattern
+                guard isPlain, unsafe BlocklistStore.compose(name, &wire) else {
                     result.others += 1
                     return
                 }

@@ -96,6 +96,9 @@ public struct ForeignSettings: Sendable {
             let isExact = kind.contains(.exact) || !body.hasPrefix("||")
             add(.init(kind.contains(.allow) ? .allow : .deny, isExact ? .exact : .suffix, name), place: place)
         }
+        for (pattern, kind) in sink.patterns {
+            add(.init(kind.contains(.allow) ? .allow : .deny, .regex, pattern), place: place)
+        }
         for problem in sink.problems {
             left.append(Left(place: place, text: line, reason: "\(problem)"))
         }
@@ -105,13 +108,23 @@ public struct ForeignSettings: Sendable {
 /// What a line of the adblock syntax holds.
 private struct AdblockSink: LineSink {
     var names: [(name: String, kind: EntryKind)] = []
+    var patterns: [(text: String, kind: EntryKind)] = []
     var problems: [LineProblem] = []
 
-    mutating func entry(_ name: borrowing NameText, _ options: EntryKind) {
-        names.append((name.string, options))
+    /// Rules of the user have no local data.
+    var takesRecords: Bool { false }
+
+    mutating func entry(_ name: borrowing NameText, _ kind: EntryKind, _ options: String?) {
+        if let options { return problems.append(.option("your rules cannot have '\(options)'")) }
+        names.append((name.string, kind))
     }
 
-    mutating func address(_ prefix: IPPrefix) {
+    mutating func pattern(_ text: String, _ kind: EntryKind, _ options: String?) {
+        if let options { return problems.append(.option("your rules cannot have '\(options)'")) }
+        patterns.append((text, kind))
+    }
+
+    mutating func address(_ prefix: IPPrefix, _ kind: EntryKind) {
         problems.append(.name(.address))
     }
 
