@@ -116,7 +116,7 @@ struct StoreTests {
         var older = good
         older[8] = 2
         try older.write(to: path, options: .atomic)
-        #expect(throws: BlocklistError.indexCorrupt(store.indexPath, "version 2, not 3")) {
+        #expect(throws: BlocklistError.indexCorrupt(store.indexPath, "version 2, not \(IndexHeader.version)")) {
             try PolicySnapshot(state: store.state)
         }
         #expect(try store.snapshot().names == 3_000)

@@ -60,14 +60,16 @@ struct IndexView: @unchecked Sendable {
     private let allowedPrefixes: PrefixTable
     private let deniedPrefixes: PrefixTable
 
-    /// - Parameter base: the first byte of an index that `IndexCheck` found right.
-    init(_ header: IndexHeader, _ base: UnsafeRawPointer) {
+    /// - Parameters:
+    ///   - base: the first byte of an index that `IndexCheck` found right.
+    ///   - lines: a copy of its lines, `linesSize(header)` bytes; nil: those of the index.
+    init(_ header: IndexHeader, _ base: UnsafeRawPointer, lines copy: UnsafeRawPointer? = nil) {
         seed = header.seed
         mask = header.hashMask & IndexView.placeMask
         names = Int(header.names)
         depths = (header.depthsLow, header.depthsHigh)
         lineCount = header.lines
-        unsafe lines = base + Int(header.linesAt)
+        unsafe lines = copy ?? base + Int(header.linesAt)
         unsafe records = base + Int(header.recordsAt)
         recordBits = NameHash.checkBits + Int(header.setBits)
         setMask = 1 << header.setBits - 1
@@ -79,6 +81,11 @@ struct IndexView: @unchecked Sendable {
         unsafe patterns = PatternTable.View(base + Int(header.patternsAt))
         unsafe allowedPrefixes = PrefixTable(base + Int(header.allowedPrefixesAt))
         unsafe deniedPrefixes = PrefixTable(base + Int(header.deniedPrefixesAt))
+    }
+
+    /// Bytes of the lines, those behind the last included.
+    static func linesSize(_ header: IndexHeader) -> Int {
+        (Int(header.lines) + 1) * lineSize + lineSlack
     }
 
     /// Whether any name of this many labels (1 to 127) is listed.
