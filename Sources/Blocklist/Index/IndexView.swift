@@ -54,6 +54,8 @@ struct IndexView: @unchecked Sendable {
     private let sets: UnsafeRawPointer
     private let setCount: Int
     private let members: UnsafeRawPointer
+    private let parents: UnsafeRawPointer
+    private let parentBits: UInt64
     private let classes: UnsafeRawPointer
     /// The patterns of the lists; their tags are classes.
     let patterns: PatternTable.View
@@ -76,6 +78,8 @@ struct IndexView: @unchecked Sendable {
         unsafe sets = base + Int(header.setsAt)
         setCount = Int(header.sets)
         unsafe members = base + Int(header.membersAt)
+        unsafe parents = base + Int(header.parentsAt)
+        parentBits = header.parentBits
         unsafe classes = base + Int(header.classesAt)
         classCount = Int(header.classes)
         unsafe patterns = PatternTable.View(base + Int(header.patternsAt))
@@ -93,6 +97,16 @@ struct IndexView: @unchecked Sendable {
     func lists(depth: Int) -> Bool {
         let word = depth < 64 ? depths.low : depths.high
         return word >> UInt64(depth & 63) & 1 != 0
+    }
+
+    /// Whether a name of two labels may have listed names below it; `false` is sure.
+    ///
+    /// - Parameter place: `NameHash.place`, of this view's seed.
+    @inline(__always)
+    func hasBelow(_ place: UInt64) -> Bool {
+        let bit = place >> (64 - parentBits)
+        let word = unsafe parents.load(fromByteOffset: Int(bit >> 6) * 8, as: UInt64.self)
+        return word >> (bit & 63) & 1 != 0
     }
 
     /// The first word of the line where a name of this hash would be, which brings the line into the cache.
