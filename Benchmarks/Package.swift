@@ -19,6 +19,9 @@ let package = Package(
             name: "lists", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
         .executableTarget(
+            name: "patterns", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
             name: "logfill", dependencies: [.product(name: "WebtunRooms", package: "webtun")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
     ]

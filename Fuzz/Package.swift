@@ -34,7 +34,7 @@ let package = Package(
         room(
             "Blocklist",
             [
-                "Kernel", "Wire", "CFetch", "CNettle", "CZlib", .product(name: "GRDB", package: "GRDB.swift"),
+                "Kernel", "Wire", "CFetch", "CLDNS", "CNettle", "CZlib", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         room("Kernel", ["CKernel", "Wire"]),

@@ -31,6 +31,11 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     case listExists(String)
     case noSuchRule(String)
     case noSuchFlowRule(String)
+    case noSuchGroup(String)
+    case groupExists(String)
+    /// The group and what refers to it.
+    case groupInUse(String, String)
+    case noSuchClient(String)
     case noSuchRecord(String)
     case noSuchForward(String)
     /// An argument that makes no sense: the reason.
@@ -57,6 +62,10 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
             "there is already a list called '\(name)'; give another --name, or use 'list update'"
         case .noSuchRule(let text): "no such rule: \(text); 'webtun rule ls' shows them"
         case .noSuchFlowRule(let text): "no such flow rule: \(text); 'webtun flow ls' shows them"
+        case .noSuchGroup(let name): "no group is called '\(name)'; 'webtun group ls' shows them"
+        case .groupExists(let name): "there is already a group called '\(name)'"
+        case .groupInUse(let name, let users): "the group '\(name)' is still used by \(users)"
+        case .noSuchClient(let name): "'\(name)' is not assigned to groups; 'webtun client ls' shows who is"
         case .noSuchRecord(let text): "no such record: \(text); 'webtun record ls' shows them"
         case .noSuchForward(let text): "\(text) is not forwarded; 'webtun forward ls' shows what is"
         case .badArgument(let reason): reason

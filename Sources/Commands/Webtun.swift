@@ -25,8 +25,9 @@ public struct Webtun: AsyncParsableCommand {
             CommandGroup(
                 name: "List and rule",
                 subcommands: [
-                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, BypassCommand.self,
-                    SafeSearchCommand.self, Why.self, Search.self, ExportCommand.self, ImportCommand.self,
+                    ListCommand.self, Allow.self, Deny.self, RuleCommand.self, FlowCommand.self, GroupCommand.self,
+                    ClientCommand.self, BypassCommand.self, SafeSearchCommand.self, Why.self, Search.self,
+                    ExportCommand.self, ImportCommand.self,
                 ]),
             CommandGroup(name: "Name", subcommands: [RecordCommand.self, ForwardCommand.self]),
             CommandGroup(

@@ -129,8 +129,15 @@ extension FlowEngine {
             asker: asker(key.source, table[slot].owner), isNameFinal: isNameFinal)
     }
 
+    /// Whether nothing is judged now, or nothing for whoever began the flow.
+    func isPaused(_ slot: Int, _ now: UInt64) -> Bool {
+        if now < pausedUntil { return true }
+        guard let policy else { return false }
+        return policy.isPaused(asker(table[slot].key.source, table[slot].owner).profile)
+    }
+
     mutating func decideFinally(_ slot: Int, _ now: UInt64, _ otherwise: FlowReason) {
-        if now < pausedUntil {
+        if isPaused(slot, now) {
             settle(slot, .none, .paused, now)
             return
         }

@@ -24,7 +24,7 @@ extension FlowEngine {
         if table[slot].packets == 0 {
             open(slot, arrival)
             if table.phase(slot) != .peeking { return table.phase(slot) }
-        } else if now < pausedUntil {
+        } else if isPaused(slot, now) {
             decideFinally(slot, now, .paused)
             return table.phase(slot)
         }
@@ -45,7 +45,7 @@ extension FlowEngine {
     /// tells itself would matter.
     private mutating func open(_ slot: Int, _ arrival: Arrival) {
         let now = arrival.now
-        if now < pausedUntil { return decideFinally(slot, now, .paused) }
+        if isPaused(slot, now) { return decideFinally(slot, now, .paused) }
         let key = table[slot].key
         if names.find(client: arrival.client, key.destination, into: &dnsName, now: now)
             || names.find(client: FlowEngine.machine, key.destination, into: &dnsName, now: now)

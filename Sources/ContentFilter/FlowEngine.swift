@@ -182,7 +182,7 @@ public struct FlowEngine: ~Copyable {
             if fragments.holds(packet, fragment, now: now) { return .drop(.fragment) }
             let verdict = policy?.flowVerdict(
                 remote: packet.destination, port: 0, proto: packet.proto, name: RawSpan(),
-                asker: asker(arrival.client, .unknown), isNameFinal: true)
+                asker: asker(packet.source, .unknown), isNameFinal: true)
             return verdict?.action == .drop && now >= pausedUntil ? .drop(.fragment) : .forward
         }
         var action = Action.drop(.fragment)

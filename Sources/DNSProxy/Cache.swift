@@ -17,9 +17,10 @@ struct Cache: ~Copyable {
         var upstream: SocketAddress
         /// The upstream vouched for the answer with AD.
         var isAuthentic: Bool
-        /// The answer has a CNAME chain, over which the policy numbered `generation` was asked.
+        /// The answer has a CNAME chain, over which the policy numbered `generation` was asked for who has this profile.
         var hasChain: Bool
         var generation: UInt32
+        var profile: UInt16 = 0
         /// Of a chain that policy blocked: by what; else `.forward`.
         var verdict = Verdict.forward
     }

@@ -9,6 +9,9 @@ struct Completion: ~Copyable {
     private struct Asked {
         var name: Name
         var key: QuestionKey
+        /// One who asked it.
+        var client: IPAddress
+        var owner: Owner
     }
 
     private let asked: UnsafeMutablePointer<Asked>
@@ -48,15 +51,21 @@ struct Completion: ~Copyable {
     }
 
     /// Notes the question that a slot asks.
-    mutating func remember(_ slot: Int, _ name: Name, _ key: QuestionKey) {
+    mutating func remember(_ slot: Int, _ name: Name, _ key: QuestionKey, _ origin: Origin) {
         precondition(slot >= 0 && slot < slots)
-        unsafe (asked + slot).initialize(to: Asked(name: name, key: key))
+        unsafe (asked + slot).initialize(to: Asked(name: name, key: key, client: origin.client, owner: origin.owner))
     }
 
     /// The qname of a slot that was remembered.
     func name(_ slot: Int) -> Name {
         precondition(slot >= 0 && slot < slots)
         return unsafe asked[slot].name
+    }
+
+    /// The profile of one who asked a slot's question.
+    func profile(_ slot: Int, _ policy: PolicySnapshot) -> UInt16 {
+        precondition(slot >= 0 && slot < slots)
+        return unsafe policy.profile(of: asked[slot].client, owner: asked[slot].owner)
     }
 
     func key(_ slot: Int) -> QuestionKey {

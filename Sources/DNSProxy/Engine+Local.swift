@@ -21,6 +21,14 @@ enum Splice: UInt8 {
     }
 }
 
+/// Where an answer begins.
+private enum FirstSet {
+    case record(LocalRecords.Place)
+    case safeSearch(Int)
+    /// With the verdict.
+    case list
+}
+
 /// The stages that answer from local data: the user's records, enforced safe search, and zones that are never asked for.
 extension Engine {
     private static let internet: UInt16 = 1
@@ -32,7 +40,7 @@ extension Engine {
         guard !policy.local.records.isEmpty, query.qclass == Engine.internet,
             let place = policy.local.records.find(name.bytes)
         else { return nil }
-        return answer(.record, place, .forward, question, isStream: isStream, now: now, &out)
+        return answer(.record, .record(place), .forward, question, isStream: isStream, now: now, &out)
     }
 
     /// The answer to a search engine's name whose safe search is enforced: addresses are those of the safe one; there are no
@@ -41,11 +49,11 @@ extension Engine {
         _ verdict: Verdict, _ question: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
     ) -> Action? {
         guard !policy.local.safeSearch.isEmpty, query.qclass == Engine.internet,
-            let place = policy.local.safeSearch.find(name.bytes)
+            case let place = policy.safeSearch(for: name.bytes, asker: asker), place >= 0
         else { return nil }
         switch RecordType(query.qtype) {
         case .a, .aaaa, .cname, .any:
-            return answer(.safeSearch, place, verdict, question, isStream: isStream, now: now, &out)
+            return answer(.safeSearch, .safeSearch(place), verdict, question, isStream: isStream, now: now, &out)
         case RecordType(ServiceBinding.svcb), RecordType(ServiceBinding.https):
             var draft = LocalAnswer(end: Reply.composeHead(&out, query, question, .noError))
             draft.appendSOA(ttl: settings.blocking.ttl, to: &out)
@@ -69,16 +77,16 @@ extension Engine {
         _ verdict: Verdict, _ question: RawSpan, isStream: Bool, now: UInt64, into out: inout MutableRawSpan
     ) -> Action? {
         guard query.qclass == Engine.internet else { return nil }
-        return answer(.list, nil, verdict, question, isStream: isStream, now: now, &out)
+        return answer(.list, .list, verdict, question, isStream: isStream, now: now, &out)
     }
 
     /// The answer from a set of records, and from those its CNAMEs lead to; what these do not have is looked up.
     private mutating func answer(
-        _ source: Splice, _ place: LocalRecords.Place?, _ verdict: Verdict, _ question: RawSpan, isStream: Bool,
+        _ source: Splice, _ first: FirstSet, _ verdict: Verdict, _ question: RawSpan, isStream: Bool,
         now: UInt64, _ out: inout MutableRawSpan
     ) -> Action {
         var draft = LocalAnswer(end: Reply.composeHead(&out, query, question, .noError))
-        switch walk(source, place, verdict, &draft, &out) {
+        switch walk(first, verdict, &draft, &out) {
         case .answered:
             break
         case .nodata:
@@ -91,18 +99,20 @@ extension Engine {
         return .answer(finish(draft, .noError, source, verdict, question, isStream: isStream, &out))
     }
 
-    /// Appends the sets from `place` on, or those of the lists, CNAME by CNAME; `.alias`: the last target has no local
+    /// Appends the sets from the first on, CNAME by CNAME; `.alias`: the last target has no local
     /// records, nor records of a list when the lists began.
     private func walk(
-        _ source: Splice, _ place: LocalRecords.Place?, _ verdict: Verdict, _ draft: inout LocalAnswer,
-        _ out: inout MutableRawSpan
+        _ first: FirstSet, _ verdict: Verdict, _ draft: inout LocalAnswer, _ out: inout MutableRawSpan
     ) -> LocalAnswer.Found {
         let records = policy.local.records
         var found: LocalAnswer.Found
-        if let place {
-            let first = source == .safeSearch ? policy.local.safeSearch : records
-            found = draft.append(first.bytes(place), qtype: query.qtype, to: &out)
-        } else {
+        switch first {
+        case .record(let place):
+            found = draft.append(records.bytes(place), qtype: query.qtype, to: &out)
+        case .safeSearch(let number):
+            let table = policy.local.safeSearch
+            found = draft.append(table.bytes(number), qtype: query.qtype, to: &out)
+        case .list:
             found = draft.append(policy.records(of: verdict), qtype: query.qtype, to: &out)
         }
         while found == .alias {
@@ -112,12 +122,24 @@ extension Engine {
                 found = draft.append(records.bytes(next), qtype: query.qtype, to: &out)
                 continue
             }
-            guard source == .list else { break }
+            guard case .list = first else { break }
             let next = policy.verdict(for: draft.target.bytes, qtype: query.qtype, asker: asker)
             guard next.answer == .records else { break }
             found = draft.append(policy.records(of: next), qtype: query.qtype, to: &out)
         }
         return found
+    }
+
+    /// The set that a source answers the qname from; nil: none any more.
+    private func firstSet(_ source: Splice, _ verdict: Verdict) -> FirstSet? {
+        switch source {
+        case .none: return nil
+        case .record: return policy.local.records.find(name.bytes).map(FirstSet.record)
+        case .safeSearch:
+            let number = policy.safeSearch(for: name.bytes, asker: asker)
+            return number < 0 ? nil : .safeSearch(number)
+        case .list: return verdict.answer == .records ? .list : nil
+        }
     }
 
     /// The target of the last CNAME is asked for like any name, but its answer is not judged: who made the CNAME wants it.
@@ -165,18 +187,12 @@ extension Engine {
         digest = AnswerDigest()
         guard completion.isAdmitted else { return fail(query, question, .failed, &out) }
         self.asker = asker
-        let local = policy.local
         // The records may have changed meanwhile, and lead elsewhere.
-        var place: LocalRecords.Place?
         var verdict = Verdict.forward
-        if source == .list {
-            verdict = policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
-        } else {
-            place = (source == .safeSearch ? local.safeSearch : local.records).find(name.bytes)
-        }
-        guard place != nil || verdict.answer == .records else { return failRecords(source, question, &out) }
+        if source == .list { verdict = policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker) }
+        guard let first = firstSet(source, verdict) else { return failRecords(source, question, &out) }
         var draft = LocalAnswer(end: Reply.composeHead(&out, query, question, .noError))
-        guard walk(source, place, verdict, &draft, &out) == .alias, draft.target == completion.name(completion.slot)
+        guard walk(first, verdict, &draft, &out) == .alias, draft.target == completion.name(completion.slot)
         else {
             return failRecords(source, question, &out)
         }

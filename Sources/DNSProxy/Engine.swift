@@ -37,6 +37,8 @@ public struct Engine: ~Copyable {
     private var waiting: Waiting
     private(set) var completion: Completion
     private(set) var key: QuestionKey
+    /// Nothing was judged when the last slot completed.
+    private var isWholePause = false
 
     /// An engine whose settings never change.
     public init(settings: EngineSettings, policy: PolicySnapshot, slots: Int) {
@@ -65,6 +67,13 @@ public struct Engine: ~Copyable {
 
     /// Queries that wait for an upstream.
     public var waitingQueries: Int { waiting.count }
+
+    /// What the cache holds of a question of class IN, whatever bits it was asked with. For people who look: nothing changes.
+    ///
+    /// - Parameter now: nanoseconds, monotonic.
+    public func peek(_ name: borrowing Name, qtype: UInt16, now: UInt64) -> CachedQuestion? {
+        cache.peek(name, qtype: qtype, seed: seed, seconds: UInt32(truncatingIfNeeded: now / 1_000_000_000))
+    }
 
     /// From the next query on, `policy` decides.
     public mutating func adopt(_ policy: PolicySnapshot) {
@@ -112,8 +121,8 @@ public struct Engine: ~Copyable {
         splice = .none
         if let action = answerRecord(question, isStream: isStream, now: now, into: &out) { return action }
 
-        let isPaused = now < pausedUntil
         asker = asker(client, owner)
+        let isPaused = now < pausedUntil || policy.isPaused(asker.profile)
         var verdict = isPaused ? .forward : policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
         // A list that sends its clients to TCP has nothing against a query that came this way.
         if isStream, verdict.answer == .truncate { verdict = .forward }
@@ -140,7 +149,9 @@ public struct Engine: ~Copyable {
         if hit.facts.hasChain, !isPaused {
             // A chain that another policy judged, or that was not judged because of a pause, is asked for anew. So is one
             // that may be judged otherwise for another asker.
-            if hit.facts.generation != generation || policy.needsQueryAsker { return ask() }
+            if hit.facts.generation != generation || hit.facts.profile != asker.profile || policy.judgesOwners {
+                return ask()
+            }
             if hit.facts.verdict.action == .block { return .answer(blockChain(hit, question, &out)) }
         }
         let byteCount = Reply.composeUpstream(
@@ -238,7 +249,7 @@ public struct Engine: ~Copyable {
     /// After `.ask`: keeps the query until its slot completes. `false` when too many wait already: then `fail` it.
     public mutating func park(_ slot: Int, _ message: RawSpan, _ origin: Origin) -> Bool {
         let question = message.part(Query.headerByteCount, query.questionEnd - Query.headerByteCount)
-        completion.remember(slot, asked, key)
+        completion.remember(slot, asked, key, origin)
         return waiting.park(slot, query, question, origin, splice)
     }
 
@@ -263,9 +274,12 @@ public struct Engine: ~Copyable {
         isSpliced = false
         name = completion.name(slot)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
-        let isPaused = now < pausedUntil
-        guard completion.admit(reply, name, slot, isPaused ? nil : policy) else { return }
-        completion.judge(name, policy, .everybody, isPaused: isPaused)
+        isWholePause = now < pausedUntil
+        guard completion.admit(reply, name, slot, isWholePause ? nil : policy) else { return }
+        // By what holds for one who asked; each of the others is judged by what holds for him.
+        let profile = completion.profile(slot, policy)
+        let isPaused = isWholePause || policy.isPaused(profile)
+        completion.judge(name, policy, Asker(profile: profile), isPaused: isPaused)
         digest = AnswerDigest(message: completion.message)
         // That a chain is blocked is worth keeping; a blocked qname never gets as far as the cache.
         guard completion.facts.ttl > 0, !completion.isBlocked || completion.reason == .cname else { return }
@@ -273,6 +287,7 @@ public struct Engine: ~Copyable {
             stored: seconds, expires: seconds &+ completion.facts.ttl, rcode: completion.facts.rcode,
             upstream: upstream, isAuthentic: completion.facts.isAuthentic,
             hasChain: completion.facts.dependsOnPolicy, generation: isPaused ? generation &- 1 : generation,
+            profile: profile,
             verdict: completion.isBlocked ? completion.verdict : .forward)
         Engine.keep(&cache, completion.key(slot), name, facts, digest, completion)
     }
@@ -316,9 +331,10 @@ public struct Engine: ~Copyable {
             return (parked.origin, fail(query, question, .failed, &out))
         }
         // Queries of several askers may have waited for the same answer.
-        if policy.needsQueryAsker, !completion.isPaused {
+        if policy.needsQueryAsker, !isWholePause {
             let asker = asker(parked.origin.client, parked.origin.owner)
-            completion.judge(completion.name(completion.slot), policy, asker, isPaused: false)
+            completion.judge(
+                completion.name(completion.slot), policy, asker, isPaused: policy.isPaused(asker.profile))
         }
         if completion.isBlocked {
             return (parked.origin, block(completion.verdict, completion.reason, query, question, &out))

@@ -56,8 +56,11 @@ extension UpstreamExchange {
         let open = table.slots[slot].allowed & ~(table.slots[slot].asked | table.slots[slot].spent)
         let zone = Int(table.slots[slot].zone)
         let group = zone < 0 ? usual : zoneServers[zone]
-        for number in group.order where open >> UInt64(number) & 1 != 0 {
-            let index = Int(number)
+        var place = 0
+        while place < group.count {
+            let index = Int(group.order[place])
+            place += 1
+            guard open >> UInt64(index) & 1 != 0 else { continue }
             if !servers[index].isDown { return index }
             if down < 0 { down = index }
         }

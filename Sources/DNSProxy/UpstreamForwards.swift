@@ -4,15 +4,19 @@ import Wire
 
 /// Servers by their index, in order of preference.
 struct ServerGroup {
-    var order: [UInt8] = []
+    private(set) var order = InlineArray<16, UInt8>(repeating: 0)
+    private(set) var count = 0
     /// Bit n: server n belongs to it.
-    var mask: UInt64 = 0
+    private(set) var mask: UInt64 = 0
 
     init() {}
 
     init(_ indices: [Int]) {
-        order = indices.map(UInt8.init)
-        mask = indices.reduce(0) { $0 | 1 << UInt64($1) }
+        for index in indices.prefix(UpstreamExchange.maximumServers) {
+            order[count] = UInt8(index)
+            count += 1
+            mask |= 1 << UInt64(index)
+        }
     }
 }
 

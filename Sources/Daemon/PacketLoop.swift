@@ -17,6 +17,8 @@ final class PacketLoop: Sendable {
         var flowDefaults: FlowDefaults?
         /// What the kernel tells of flows; it adds up until it is taken.
         var tidings: [FlowTidings] = []
+        /// Looks into the cache; they add up until they are taken.
+        var peeks: [CachePeek] = []
         var isStopping = false
     }
 
@@ -84,6 +86,11 @@ final class PacketLoop: Sendable {
     /// What the kernel tells of flows.
     func hear(_ tidings: [FlowTidings]) {
         if !tidings.isEmpty { post { $0.tidings += tidings } }
+    }
+
+    /// Has the thread look into its cache.
+    func ask(_ peek: CachePeek) {
+        post { $0.peeks.append(peek) }
     }
 
     /// Ends the thread when the queries that wait are answered, or after a second. The TUN is gone then.

@@ -161,6 +161,7 @@ struct PacketPath: ~Copyable {
         }
         if let until = mail.pausedUntil { engine.pausedUntil = until }
         if let servers = mail.servers { exchange.setServers(servers, now: now, poller: poller) }
+        for peek in mail.peeks { peek.look(engine, now: now) }
         followFlows(mail, now)
     }
 

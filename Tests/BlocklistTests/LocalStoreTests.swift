@@ -217,11 +217,12 @@ struct LocalStoreTests {
         try store.setSafeSearch(false)
         try store.loadSafeSearch(LocalStoreTests.data)
         try store.setSafeSearch(true, ["google", "YouTube:moderate"])
-        #expect(try store.safeSearch().levels == ["google": "strict", "youtube": "moderate"])
+        #expect(try store.safeSearch().levels() == ["google": "strict", "youtube": "moderate"])
         let policy = try store.snapshot()
         func text(_ name: String) -> String? {
             let name = wire(name)
-            guard let place = policy.local.safeSearch.find(name.span.bytes) else { return nil }
+            let place = policy.safeSearch(for: name.span.bytes, asker: .everybody)
+            guard place >= 0 else { return nil }
             let records = policy.local.safeSearch
             let set = records.bytes(place)
             guard let item = RecordSet.item(of: set, at: 0) else { return nil }
@@ -235,20 +236,41 @@ struct LocalStoreTests {
         for bad in ["altavista", "youtube:lenient", "google:"] {
             #expect(throws: BlocklistError.self) { try store.setSafeSearch(true, ["bing", bad]) }
         }
-        #expect(try store.safeSearch().levels.count == 2, "all or none")
+        #expect(try store.safeSearch().levels().count == 2, "all or none")
         try store.setSafeSearch(false, ["google"])
-        #expect(try store.safeSearch().levels == ["youtube": "moderate"])
+        #expect(try store.safeSearch().levels() == ["youtube": "moderate"])
         // Data read again leaves the switches alone; a level that is gone becomes the first.
         let other = try scratch.file(
             "e.safesearch",
             "engine youtube https://x.example\ntarget hard 192.0.2.1 2001:db8::1\nnames www.youtube.com\n")
         try store.loadSafeSearch(other)
         let local = try store.snapshot().local
-        #expect(local.safeSearch.count == 1)
+        #expect(local.safeSearch.count == 1 && !local.safeSearch.isEmpty)
         try store.setSafeSearch(true)
-        #expect(try store.safeSearch().levels == ["youtube": "hard"])
+        #expect(try store.safeSearch().levels() == ["youtube": "hard"])
         try store.setSafeSearch(false)
         #expect(try store.snapshot().local.safeSearch.isEmpty)
+    }
+
+    @Test func ofSeveralGroupsTheStrictestCounts() throws {
+        let level = { (address: String, groups: UInt64) in
+            SafeSearchTable.Level(
+                records: [try RecordText.parse(type: "A", data: address, ttl: 60)], groups: groups)
+        }
+        let table = SafeSearchTable([
+            .init(
+                names: ["a.example", "b.example"],
+                levels: [try level("192.0.2.1", 0b100), try level("192.0.2.2", 0b011)]),
+            .init(names: ["c.example"], levels: [try level("192.0.2.3", 0b1000)]),
+        ])
+        for (name, groups, number) in [
+            ("a.example", 0b001 as UInt64, 1), ("b.example", 0b100, 0), ("a.example", 0b111, 0),
+            ("a.example", 0b1000, -1),
+            ("c.example", 0b1111, 2), ("c.example", 0, -1), ("x.a.example", .max, -1), ("d.example", .max, -1),
+        ] {
+            let name = wire(name)
+            #expect(table.find(name.span.bytes, groups: groups) == number)
+        }
     }
 
     @Test(arguments: [

@@ -66,7 +66,7 @@ import Testing
         let file = place.path + "/file"
         let written = try place.webtun("export", file)
         #expect(written.status == 0 && written.output.hasPrefix("wrote \(file), "))
-        #expect(written.output.hasSuffix(": 1 of state, 1 of list, 2 of entry, 1 of rule\n"), "\(written.output)")
+        #expect(written.output.hasSuffix(": 1 of state, 1 of policy_group, 1 of list, 2 of entry, 1 of rule\n"), "\(written.output)")
         #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
         #expect(!FileManager.default.fileExists(atPath: file + ".new"))
 

@@ -38,12 +38,12 @@ import Testing
         let blocked = try place.webtun("why", "WWW.ads.example.", "--json")
         #expect(blocked.status == 3)
         #expect(
-            blocked.output == """
+            blocked.output.hasPrefix(
+                """
                 {"name":"www.ads.example","verdict":"block","list":"ads","rule":"0.0.0.0 ads.example","line":2,\
                 "match":"suffix","matched":"ads.example","user_rule":null,"comment":null,\
-                "qtype":"A","rcode":"NOERROR","answer":["0.0.0.0"],"ttl":10,"paused":false}
-
-                """)
+                "qtype":"A","rcode":"NOERROR","answer":["0.0.0.0"],"ttl":10,"paused":false,"chain":[
+                """), "\(blocked.output)")
         let forwarded = try place.webtun("why", "example", "--json")
         #expect(forwarded.status == 0)
         #expect(
@@ -76,6 +76,55 @@ import Testing
         #expect(pattern.errors == "webtun: /ads(/, character 4: ')' is missing for this '('\n")
         let rules = try place.webtun("rule", "ls", "--json").output.split(separator: "\n")
         #expect(rules.count == 1)
+    }
+
+    /// The chain has everything that speaks of a name, in the order of precedence, with what decided marked.
+    @Test func theChainOfAName() throws {
+        let place = try Place()
+        for (name, text, options) in [
+            ("ads", "0.0.0.0 ads.example\n0.0.0.0 www.ads.example\n", [String]()), ("off", "www.ads.example\n", []),
+            ("ok", "ads.example\n", ["--allow"]), ("strong", "||www.ads.example^$important\n", []),
+            ("other", "other.example\n", []),
+        ] {
+            #expect(
+                try WebtunProcess.run(
+                    ["list", "add", place.file("\(name).txt", text)] + options,
+                    environment: ["WEBTUN_STATE": place.state]
+                ).status == 0)
+        }
+        #expect(try place.webtun("list", "disable", "off").status == 0)
+        func chain(_ arguments: String...) throws -> [String] {
+            let output = try WebtunProcess.run(
+                ["why", "www.ads.example", "--json"] + arguments, environment: ["WEBTUN_STATE": place.state]
+            ).output
+            let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
+            return try #require(object?["chain"] as? [[String: Any]]).map { step in
+                let words = ["step", "list", "line", "action", "rule", "reason"].compactMap { step[$0] }.filter {
+                    !($0 is NSNull)
+                }
+                return words.map { "\($0)" }.joined(separator: " ") + (step["wins"] as? Bool == true ? " *" : "")
+            }
+        }
+        let lists = [
+            "list ok 1 allow ads.example", "list ads 2 deny 0.0.0.0 www.ads.example",
+            "list off 1 deny www.ads.example the list is off", "list ads 1 deny 0.0.0.0 ads.example",
+        ]
+        let strong = "list strong 1 deny ||www.ads.example^$important"
+        #expect(try chain() == ["pause", strong + " *"] + lists + ["cache", "upstream", "cname"])
+        #expect(try place.webtun("allow", "ads.example").status == 0)
+        #expect(try place.webtun("deny", "--regex", "^www").status == 0)
+        #expect(try place.webtun("deny", "ads.example", "--app", "curl").status == 0)
+        let rules = ["rule allow ads.example *", "rule deny ^www"]
+        #expect(
+            try chain() == ["pause", "rule deny ads.example not for who asks"] + rules + [strong] + lists
+                + ["cache", "upstream", "cname"])
+        #expect(try chain("--app", "curl")[1] == "rule deny ads.example *")
+        let text = try place.webtun("why", "www.ads.example").output
+        #expect(text.contains("\n  * rule      allows your rule 1: ads.example\n"), "\(text)")
+        #expect(text.contains("\n    list      blocks off, line 1: www.ads.example — the list is off\n"), "\(text)")
+        #expect(text.contains("cname     not asked for; --resolve asks"), "\(text)")
+        let none = try place.webtun("why", "nothing.test").output
+        #expect(none.contains("rule      no rule and no list has it"), "\(none)")
     }
 
     @Test func failedUpdateIsToldAndChangesNothing() throws {

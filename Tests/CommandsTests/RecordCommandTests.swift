@@ -112,6 +112,44 @@ import Testing
         #expect(try place.webtun("forward", "ls").output.contains("never"))
     }
 
+    @Test func whyTellsOfLocalData() throws {
+        let place = try Place()
+        for arguments in [
+            ["deny", "lan"], ["record", "add", "nas.lan", "192.0.2.9"],
+            ["record", "add", "*.lab.lan", "CNAME", "x.example"],
+            ["forward", "add", "corp.example", "192.0.2.53"], ["forward", "add", "lan.example", "never"],
+            ["safesearch", "on", "yandex", "--engines", RecordCommandTests.engines],
+        ] {
+            #expect(try webtun(place, arguments).status == 0)
+        }
+        func steps(_ name: String, status: Int = 0) throws -> [String: [String: Any]] {
+            let output = try place.webtun("why", name, "--json")
+            #expect(output.status == status, "\(output)")
+            let object = try #require(objects(output.output).first)
+            let steps = try #require(object["chain"] as? [[String: Any]])
+            #expect(steps.first?["step"] as? String == "record")
+            #expect(object["verdict"] as? String == (status == 3 ? "block" : "forward"))
+            return Dictionary(steps.map { ($0["step"] as! String, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        let own = try steps("nas.lan")
+        #expect(
+            own["record"]?["records"] as? [String] == ["nas.lan 300 A 192.0.2.9"]
+                && own["record"]?["wins"] as? Bool == true)
+        #expect(own["upstream"]?["asked"] as? Bool == false)
+        let alias = try steps("a.b.lab.lan")
+        #expect(alias["record"]?["records"] as? [String] == ["*.lab.lan 300 CNAME x.example."])
+        #expect(alias["upstream"]?["asked"] as? Bool == true)
+        #expect(try steps("other.lan", status: 3)["record"]?["found"] as? Bool == false)
+        let corp = try steps("www.corp.example")
+        #expect(corp["forward"]?["zone"] as? String == "corp.example")
+        #expect(corp["upstream"]?["servers"] as? [String] == ["192.0.2.53:53"], "the usual servers are not named")
+        let never = try steps("nas.lan.example")
+        #expect(never["forward"]?["forwarded"] as? Bool == false && never["upstream"]?["asked"] as? Bool == false)
+        #expect(try steps("ya.ru")["safesearch"]?["data"] as? String == "A 213.180.193.56")
+        let text = try place.webtun("why", "nas.lan")
+        #expect(text.output.contains("answered from your records, before any list or rule"), "\(text)")
+    }
+
     @Test func safeSearchIsSwitched() throws {
         let place = try Place()
         let on = try place.webtun(
@@ -120,9 +158,22 @@ import Testing
         let rows = try objects(place.webtun("safesearch", "ls", "--json").output)
         #expect(rows.count == 8)
         #expect(rows[0]["engine"] as? String == "google" && rows[0]["on"] as? Bool == true)
-        #expect(rows[2]["engine"] as? String == "bing" && rows[2]["on"] as? Bool == false && rows[2]["level"] is NSNull)
+        #expect(
+            rows[2]["engine"] as? String == "bing" && rows[2]["on"] as? Bool == false
+                && (rows[2]["groups"] as? [String: String]) == [:])
+        #expect((rows[1]["groups"] as? [String: String]) == ["default": "moderate"])
         #expect((rows[0]["targets"] as? [String: [String]])?["strict"] == ["forcesafesearch.google.com"])
         #expect(try place.webtun("safesearch", "off", "google").output == "safe search is on: youtube (moderate)\n")
+        #expect(try place.webtun("group", "add", "kids").status == 0)
+        let kids = try place.webtun("safesearch", "on", "bing", "youtube", "--group", "kids")
+        #expect(
+            kids.output
+                == "safe search is on: youtube (moderate for default, strict for kids), bing (strict for kids)\n")
+        #expect(try place.webtun("group", "rm", "kids").errors.contains("safe search of bing, safe search of youtube"))
+        #expect(try place.webtun("safesearch", "on", "--group", "none").errors.contains("none"))
+        #expect(
+            try place.webtun("safesearch", "off", "--group", "kids").output == "safe search is on: youtube (moderate)\n"
+        )
         let all = try place.webtun("safesearch", "on")
         #expect(all.output.contains("google, youtube (strict), bing, duckduckgo, ecosia, yandex, pixabay, brave"))
         #expect(try place.webtun("safesearch", "off").output == "safe search is off\n")

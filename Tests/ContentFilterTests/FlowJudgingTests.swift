@@ -242,6 +242,31 @@ private func host(_ name: String) -> [UInt8] { Array("GET / HTTP/1.1\r\nHost: \(
         #expect(judge.tcp(ack) == .cut)
     }
 
+    /// A flow is judged by the groups of whoever began it; who is paused may go everywhere.
+    @Test func whoBeganItDecides() throws {
+        let policy = try TestPolicy.make { store in
+            _ = try store.addGroups(["kids", "work"])
+            var https = FlowConditions()
+            https.ports = 443...443
+            _ = try store.setFlowRules([.init(.deny, https, groups: ["kids"])])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.7")], groups: ["kids"])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.8")], groups: ["work"])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.9")], groups: ["kids"])
+            try store.pause(PolicyPause(.subject(PolicySubject(client: "192.0.2.9")), until: nil))
+        }
+        var judge = Judge(drops: true)
+        judge.engine.adopt(policy)
+        func packet(_ client: String) -> [UInt8] {
+            TestPackets.tcp(client, Judge.server, (40000, 443), flags: syn, sequence: 1, acknowledgment: 0, [])
+        }
+        #expect(judge.pass(packet("192.0.2.7")) == .reject)
+        #expect(judge.reports().first?.reason == .flow)
+        #expect(judge.pass(packet("192.0.2.9")) == .allow, "paused, whatever the default is")
+        #expect(judge.reports().first?.reason == .paused)
+        #expect(judge.pass(packet("192.0.2.8")) == .reject, "the default")
+        #expect(judge.reports().first?.reason == FlowReason.none)
+    }
+
     @Test func rulesForProgramsNeedTheirOwner() {
         let program = "/usr/bin/curl"
         var judge = Judge(flows: [(.deny, { $0.owner = try! RuleOwner(app: program, user: nil) })])

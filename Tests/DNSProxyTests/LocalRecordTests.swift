@@ -285,6 +285,40 @@ import Wire
         #expect(records(bench, try bench.answer(Message.query("ya.ru", .aaaa))).first?.contains("SOA") == true)
     }
 
+    private func action(_ bench: Bench, _ message: [UInt8], _ client: String) -> Bench.Kind {
+        var room = bench.out.mutableBytes
+        let action = bench.engine.handle(
+            message.span.bytes, isStream: false, client: IPAddress(client)!, now: bench.now, into: &room)
+        switch action {
+        case .answer: return .answer
+        case .ask: return .ask
+        case .drop: return .drop
+        }
+    }
+
+    @Test func groupsHaveSafeSearchOfTheirOwn() throws {
+        let bench = try bench { store in
+            try store.loadSafeSearch(LocalRecordTests.engines)
+            _ = try store.addGroups(["kids", "guests"])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.7")], groups: ["kids"])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.8")], groups: ["kids", "guests"])
+            _ = try store.setClients([PolicySubject(client: "192.0.2.9")], groups: ["guests"])
+            try store.setSafeSearch(true, ["yandex", "youtube:strict"], groups: ["kids"])
+            try store.setSafeSearch(true, ["youtube:moderate"], groups: ["guests"])
+        }
+        let youtube = Message.query("www.youtube.com", .a)
+        for (client, asked) in [
+            ("192.0.2.7", "restrict.youtube.com"), ("192.0.2.8", "restrict.youtube.com"),
+            ("192.0.2.9", "restrictmoderate.youtube.com"), ("192.0.2.10", "www.youtube.com"),
+        ] {
+            #expect(action(bench, youtube, client) == .ask)
+            #expect(bench.engine.asked == Name(asked), "\(client)")
+        }
+        let yandex = Message.query("ya.ru", .a)
+        #expect(action(bench, yandex, "192.0.2.7") == .answer)
+        #expect(action(bench, yandex, "192.0.2.9") == .ask)
+    }
+
     @Test func blockingComesFirstAndAPauseEndsIt() throws {
         let bench = try searching(deny: ["www.google.com"])
         #expect(try bench.answer(Message.query("www.google.com", .a)).reason == .rule)

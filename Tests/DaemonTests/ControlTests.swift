@@ -77,6 +77,7 @@ import Testing
         try await serving(folder) { request in
             switch request {
             case .status: return .done(ControlTests.status())
+            case .cached: return .refused("nothing is cached")
             case .pause(let seconds):
                 var status = ControlTests.status(filtering: false)
                 status.pausedUntil = seconds.map(Int64.init) ?? -1

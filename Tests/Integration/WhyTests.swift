@@ -43,4 +43,43 @@ import Testing
             #expect(try await world.webtun(["why", "x.blocked.example"]).text == before.text)
         }
     }
+
+    /// The steps that only a running webtun knows: its cache, its upstreams, and with --resolve where CNAMEs lead.
+    @Test func theChainOfARunningWebtun() async throws {
+        try await World.with { (world: World) async throws in
+            func step(_ name: String, _ arguments: [String]) async throws -> [String: any Sendable] {
+                let told = try Webtun.object(try await world.webtun(["why", "--json"] + arguments).text)
+                let chain = try #require(told["chain"] as? [[String: any Sendable]])
+                return try #require(chain.first { $0["step"] as? String == name })
+            }
+            #expect(try await step("cache", ["x.allowed.example"])["cached"] as? Bool == false)
+            let reply = try await world.ask("x.allowed.example")
+            #expect(reply.rcode == "NOERROR")
+            let cached = try await step("cache", ["x.allowed.example"])
+            #expect(cached["cached"] as? Bool == true && cached["rcode"] as? String == "NOERROR", "\(cached)")
+            #expect((cached["upstream"] as? String ?? "").hasPrefix(Internet.upstreamV4), "\(cached)")
+            #expect(try await step("cache", ["x.allowed.example", "--type", "AAAA"])["cached"] as? Bool == false)
+            let upstream = try await step("upstream", ["x.allowed.example"])
+            #expect(
+                (upstream["servers"] as? [String] ?? []).first?.hasPrefix(Internet.upstreamV4) == true, "\(upstream)")
+            #expect(try await step("upstream", ["x.blocked.example"])["asked"] as? Bool == false)
+            #expect(try await step("cname", ["x.allowed.example"])["asked"] as? Bool == false)
+            let resolved = try await step("upstream", ["x.allowed.example", "--resolve"])
+            #expect(resolved["answer"] as? [String] == reply.answer, "\(resolved)")
+
+            // A rule that allows the name speaks for where it leads; without one that name is judged.
+            try await world.webtun.must(["deny", "target.allowed.example"])
+            let alias = try await step("cname", ["alias.allowed.example", "--resolve"])
+            #expect(
+                alias["target"] as? String == "target.allowed.example" && alias["wins"] as? Bool == false, "\(alias)")
+            try await world.webtun.must(["rule", "rm", "allowed.example"])
+            let led = try await step("cname", ["alias.allowed.example", "--resolve"])
+            #expect(led["wins"] as? Bool == true && led["verdict"] as? String == "block", "\(led)")
+            #expect(try await world.webtun(["why", "alias.allowed.example", "--resolve"]).status == 3)
+            #expect(
+                await eventually(within: 5) {
+                    (try? await world.ask("alias.allowed.example").answer == ["0.0.0.0"]) ?? false
+                })
+        }
+    }
 }

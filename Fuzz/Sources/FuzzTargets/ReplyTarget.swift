@@ -14,6 +14,32 @@ enum ReplyTarget {
         _ = AnswerDigest(message: message)
         admit(message, name, end)
         answer(message, [7, 8, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + input[12..<end + 4])
+        if name == Name(FuzzPolicy.alias) { splice(message, Array(input[end..<end + 2])) }
+    }
+
+    /// Behind the CNAMEs of local records: ldns can read the answer.
+    private static func splice(_ message: RawSpan, _ qtype: [UInt8]) {
+        var engine = Engine(
+            settings: EngineSettings(cacheBytes: 1 << 17, waiting: 4), policy: FuzzPolicy.snapshot, slots: 2)
+        var output = [UInt8](repeating: 0, count: 65_535)
+        var span = output.mutableSpan
+        var room = span.mutableBytes
+        let query: [UInt8] =
+            [7, 8, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 5, 97, 108, 105, 97, 115, 3, 108, 97, 110, 0] + qtype + [0, 1]
+        let now: UInt64 = 5_000_000_000
+        guard case .ask = engine.handle(query.span.bytes, isStream: true, now: now, into: &room) else { return }
+        promise(engine.asked == Name(FuzzPolicy.alias), "the target is asked for")
+        let origin = Origin(
+            client: IPAddress(v4: 1), clientPort: 4000, resolver: IPAddress(v4: 2), resolverPort: 53, stream: 1,
+            arrived: now)
+        promise(engine.park(1, query.span.bytes, origin), "room for one query")
+        engine.complete(1, reply: message, upstream: .none, now: now)
+        guard let (_, answer) = engine.nextAnswer(into: &room) else { fatalError("a query without an answer") }
+        let written = Array(output[..<answer.byteCount])
+        var packet: UnsafeMutablePointer<ldns_pkt>?
+        let status = ldns_wire2pkt(&packet, written, written.count)
+        promise(status == LDNS_STATUS_OK, "ldns cannot read what was spliced")
+        ldns_pkt_free(packet)
     }
 
     /// Through ldns: what is admitted can be read again.

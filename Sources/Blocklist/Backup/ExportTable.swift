@@ -5,7 +5,7 @@ import GRDB
 /// unique indexes.
 struct ExportTable {
     /// Tables that describe this database and not what the user wants.
-    static let left: Set<String> = ["grdb_migrations", "rule_change"]
+    static let left: Set<String> = ["grdb_migrations", "rule_change", "pause"]
 
     /// Columns that belong to the database at hand.
     static let columnsLeft: [String: Set<String>] = ["state": ["id", "identity", "generation", "rules"]]
@@ -18,11 +18,17 @@ struct ExportTable {
     /// Columns that refer to a table without saying so.
     static let references: [String: [String: String]] = [:]
 
+    /// Columns that are sets of another table's numbers, a bit for each, and that table. A negative set is every one.
+    static let sets: [String: [String: String]] = [
+        "list": ["groups": "policy_group"], "rule": ["groups": "policy_group"], "flow": ["groups": "policy_group"],
+        "client": ["groups": "policy_group"],
+    ]
+
     /// Tables of one set of data: an import that adds leaves them alone when there are rows already.
-    static let whole: Set<String> = ["resolver", "state"]
+    static let whole: Set<String> = ["resolver", "safesearch", "safesearch_file", "state"]
 
     /// Which rows of a table are the user's own, in SQL, when some are there from the start.
-    static let own: [String: String] = [:]
+    static let own: [String: String] = ["policy_group": "id <> 0"]
 
     var name: String
     var columns: [String]
@@ -44,7 +50,7 @@ struct ExportTable {
         var ordered: [ExportTable] = []
         while !waiting.isEmpty {
             let isReady = { (table: ExportTable) in
-                var needed = Set(table.references.values)
+                var needed = Set(table.references.values).union(sets[table.name]?.values.map(\.self) ?? [])
                 if let owner = owned[table.name] { needed.insert(owner.table) }
                 return needed.allSatisfy { name in name == table.name || !waiting.contains { $0.name == name } }
             }

@@ -51,6 +51,7 @@ final class RestoreMerging: RestoreTaker {
     private var table: ExportTable?
     private var rowID: Int?
     private var references: [(column: Int, table: String)] = []
+    private var sets: [(column: Int, table: String)] = []
     private var owner: Int?
     private var finders: [(statement: RawStatement, columns: [Int])] = []
     private var insertion: RawStatement?
@@ -65,6 +66,9 @@ final class RestoreMerging: RestoreTaker {
         self.table = table
         rowID = table.rowID.flatMap { columns.firstIndex(of: $0) }
         references = table.references.compactMap { column, target in
+            columns.firstIndex(of: column).map { ($0, target) }
+        }
+        sets = (ExportTable.sets[table.name] ?? [:]).compactMap { column, target in
             columns.firstIndex(of: column).map { ($0, target) }
         }
         // The entries of a list have its number within theirs.
@@ -90,6 +94,18 @@ final class RestoreMerging: RestoreTaker {
         }
     }
 
+    /// A set of numbers of the file, as the numbers are here.
+    private func here(_ set: Int64, _ target: String) throws -> Int64 {
+        var result: Int64 = 0
+        for bit in 0..<Int64(63) where set >> bit & 1 != 0 {
+            guard let number = numbers[target]?[bit] else {
+                throw BlocklistError.database("blocklist.db", "there is no row \(bit) of '\(target)' in the file")
+            }
+            result |= 1 << number
+        }
+        return result
+    }
+
     func take(_ values: [RowValue]) throws -> Bool {
         guard let table, let insertion, !isPassedOver else { return false }
         var values = values
@@ -110,6 +126,10 @@ final class RestoreMerging: RestoreTaker {
                 throw BlocklistError.database("blocklist.db", "there is no row \(number) of '\(target)' in the file")
             }
             values[column] = .integer(here)
+        }
+        for (column, target) in sets {
+            guard case .integer(let set) = values[column], set >= 0 else { continue }
+            values[column] = .integer(try here(set, target))
         }
         let number: Int64? = if let rowID, case .integer(let number) = values[rowID] { number } else { nil }
         for (statement, columns) in finders {

@@ -6,6 +6,8 @@ public struct FlowRule: Sendable, Equatable {
     public var comment: String
     /// Microseconds since 1970, UTC.
     public var added: Int64
+    /// The groups it belongs to.
+    public var groups = GroupSet.standard
 }
 
 /// What a flow must be like for a rule to speak of it; nil: whatever.

@@ -56,6 +56,7 @@ final class FlowRuleSet: Sendable {
         var labels: UInt8
         var allow: Bool
         var rule: Int32
+        var groups: GroupSet
     }
 
     let view: View
@@ -103,7 +104,8 @@ final class FlowRuleSet: Sendable {
             family: conditions.remote.map { $0.address.isIPv6 ? 6 : 4 } ?? 0, hasPorts: conditions.ports != nil,
             firstPort: conditions.ports?.lowerBound ?? 0, lastPort: conditions.ports?.upperBound ?? .max,
             proto: conditions.proto.map { Int16($0) } ?? -1, namePlace: Int32(namePlace), nameCount: Int32(nameCount),
-            isExact: conditions.isExact, labels: UInt8(labels(conditions)), allow: rule.action == .allow, rule: rule.id)
+            isExact: conditions.isExact, labels: UInt8(labels(conditions)), allow: rule.action == .allow, rule: rule.id,
+            groups: rule.groups)
     }
 
     /// The order of precedence: what says more comes first, by program and user, name, address, port, protocol; of equals
@@ -146,16 +148,20 @@ final class FlowRuleSet: Sendable {
 
         /// The first rule that speaks of a flow; nil for none. Linear in the rules; does not allocate.
         ///
-        /// - Parameter name: wire form in lower case; nil while it may still be found: where it could change the outcome the
-        ///   verdict is `peek`.
-        func match(_ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan?, _ owner: Owner)
+        /// - Parameters:
+        ///   - name: wire form in lower case; nil while it may still be found: where it could change the outcome the
+        ///     verdict is `peek`.
+        ///   - groups: those in force; rules of no other count.
+        func match(
+            _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan?, _ owner: Owner, _ groups: GroupSet
+        )
             -> FlowVerdict?
         {
             // A name could still forbid the flow; that does not matter when something else forbids it anyway.
             var mayBeForbidden = false
             for index in 0..<count {
                 let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
-                guard entry.proto < 0 || entry.proto == Int16(proto),
+                guard !entry.groups.isDisjoint(with: groups), entry.proto < 0 || entry.proto == Int16(proto),
                     !entry.hasPorts || View.hasPorts(proto) && entry.firstPort <= port && port <= entry.lastPort,
                     entry.family == 0 || (entry.family == 6) == remote.isIPv6,
                     remote.high & entry.maskHigh == entry.high, remote.low & entry.maskLow == entry.low,
@@ -176,10 +182,12 @@ final class FlowRuleSet: Sendable {
         }
 
         /// The first rule that speaks of a query's name and owner; nil for none.
-        func match(query name: RawSpan, _ owner: Owner) -> Verdict? {
+        func match(query name: RawSpan, _ owner: Owner, _ groups: GroupSet) -> Verdict? {
             for index in 0..<count {
                 let entry = unsafe (memory + index * MemoryLayout<Entry>.stride).load(as: Entry.self)
-                guard entry.owner.holds(owner), entry.nameCount == 0 || covers(entry, name) else { continue }
+                guard !entry.groups.isDisjoint(with: groups), entry.owner.holds(owner),
+                    entry.nameCount == 0 || covers(entry, name)
+                else { continue }
                 return Verdict(
                     action: entry.allow ? .allow : .block, match: entry.isExact ? .exact : .suffix, list: 0,
                     rule: entry.rule, labels: entry.labels)

@@ -18,9 +18,12 @@ extension PolicySnapshot {
     public func flowVerdict(
         remote: IPAddress, port: UInt16, proto: UInt8, name: RawSpan, asker: Asker, isNameFinal: Bool
     ) -> FlowVerdict {
-        if isNameFinal { return decide(remote, port, proto, name, asker).verdict }
-        if let verdict = flows.match(remote, port, proto, nil, asker.owner), verdict.action != .peek { return verdict }
-        let (verdict, isOfAddress) = decide(remote, port, proto, name, asker)
+        guard let groups = inForce(asker.profile) else { return .none }
+        if isNameFinal { return decide(remote, port, proto, name, asker, groups).verdict }
+        if let verdict = flows.match(remote, port, proto, nil, asker.owner, groups), verdict.action != .peek {
+            return verdict
+        }
+        let (verdict, isOfAddress) = decide(remote, port, proto, name, asker, groups)
         if verdict.action == .drop && isOfAddress { return verdict }
         return judgesNames || flows.needsName ? .peek : verdict
     }
@@ -28,9 +31,10 @@ extension PolicySnapshot {
     /// The verdict on a flow of this name, and whether a list of addresses or the bypass protection's addresses and ports
     /// gave it.
     private func decide(
-        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ asker: Asker
+        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ asker: Asker,
+        _ groups: GroupSet
     ) -> (verdict: FlowVerdict, isOfAddress: Bool) {
-        if let verdict = flows.match(remote, port, proto, name, asker.owner) { return (verdict, false) }
+        if let verdict = flows.match(remote, port, proto, name, asker.owner, groups) { return (verdict, false) }
         let named = name.byteCount > 1 ? verdict(for: name, asker: asker) : .forward
         if named.action != .forward, named.list == 0 || named.action == .allow { return (FlowVerdict(named), false) }
         let inForce = profiles.lists(asker.profile)
@@ -52,7 +56,14 @@ extension PolicySnapshot {
     ///
     /// - Parameter name: wire form in lower case, with the root's byte.
     public func hides(_ name: RawSpan) -> Bool {
-        isBypassProtected && (verdict(for: name).action == .block || flows.denies(name))
+        guard isBypassProtected else { return false }
+        if flows.denies(name) { return true }
+        // What is told to one is kept in the cache for all.
+        for profile in 0..<profileCount
+        where verdict(for: name, asker: Asker(profile: profile)).action == .block {
+            return true
+        }
+        return false
     }
 
     /// Whether the bypass protection is in force.

@@ -126,6 +126,7 @@ struct RPZParser: LineParser {
     }
 
     private static func action(_ record: ZoneRecord, _ trigger: String) -> Result<Action, LineProblem> {
+        if record.type == 39 { return .failure(.zoneRecord("a DNAME is no action of a policy zone")) }
         guard record.type == 5 else {
             return .success(Action(options: EntryOptions(answer: .records(record.optionText)).text))
         }

@@ -6,11 +6,11 @@ public final class LocalData: Sendable {
     /// The user's records.
     public let records: LocalRecords
     /// What the names of search engines are answered with.
-    public let safeSearch: LocalRecords
+    public let safeSearch: SafeSearchTable
     public let forwards: ForwardTable
 
     init(
-        records: LocalRecords = LocalRecords([]), safeSearch: LocalRecords = LocalRecords([]),
+        records: LocalRecords = LocalRecords([]), safeSearch: SafeSearchTable = SafeSearchTable(),
         forwards: ForwardTable = ForwardTable([])
     ) {
         self.records = records
@@ -21,7 +21,7 @@ public final class LocalData: Sendable {
     convenience init(_ db: Database) throws {
         try self.init(
             records: LocalRecords(BlocklistStore.records(db).map { ($0.name, $0.record) }),
-            safeSearch: LocalRecords(BlocklistStore.safeSearchInForce(db)),
+            safeSearch: SafeSearchTable(BlocklistStore.safeSearchInForce(db)),
             forwards: ForwardTable(BlocklistStore.forwards(db).map(\.zone)))
     }
 }

@@ -179,9 +179,11 @@ final class ClassOptions: Sendable {
         }
 
         private func holds(_ place: ClassOptions.Place, _ qtype: UInt16) -> Bool {
-            for index in 0..<Int(place.count) {
+            var index = 0
+            while index < Int(place.count) {
                 let type = unsafe base.load(fromByteOffset: Int(place.at) + index * 2, as: UInt16.self)
                 if type == qtype { return true }
+                index += 1
             }
             return false
         }
@@ -189,7 +191,9 @@ final class ClassOptions: Sendable {
         /// Whether a query's name is one of some names, or below one.
         private func isBelow(_ place: ClassOptions.Place, _ query: QueryText) -> Bool {
             var at = Int(place.at)
-            for _ in 0..<place.count {
+            var left = Int(place.count)
+            while left > 0 {
+                left -= 1
                 let length = unsafe Int(base.load(fromByteOffset: at, as: UInt8.self))
                 if unsafe query.isBelow(base + at + 1, length) { return true }
                 at += 1 + length

@@ -6,6 +6,8 @@ import GRDB
 final class Overlay: Sendable {
     /// The database's count of rule changes when this was made.
     let version: UInt64
+    /// The sets of groups that rules on names belong to: a rule's slot in the bitmaps of profiles is its set's place here.
+    let scopes: [GroupSet]
     let image: IndexImage
     let patterns: PatternSet
     /// The rules for programs and users: on names, and expressions.
@@ -44,6 +46,7 @@ final class Overlay: Sendable {
         self.flows = FlowRuleSet(flows)
         self.version = version
         var builder = try IndexBuilder(.init(seed: seed), expected: rules.count)
+        var scopes: [GroupSet] = []
         var patterns = PatternSet.Builder()
         var ownerPatterns = PatternSet.Builder()
         ownerNames = FlowRuleSet(rules.compactMap(FlowRule.init(onName:)))
@@ -54,9 +57,11 @@ final class Overlay: Sendable {
                 if let pattern = try? Pattern(rule.name) {
                     let owner = OwnerCondition(rule.owner)
                     if owner.isEmpty {
-                        patterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                        patterns.add(
+                            pattern, allow: rule.action == .allow, rule: rule.id, owner: owner, groups: rule.groups)
                     } else {
-                        ownerPatterns.add(pattern, allow: rule.action == .allow, rule: rule.id, owner: owner)
+                        ownerPatterns.add(
+                            pattern, allow: rule.action == .allow, rule: rule.id, owner: owner, groups: rule.groups)
                     }
                 }
                 continue
@@ -65,12 +70,16 @@ final class Overlay: Sendable {
             let kind: EntryKind =
                 (rule.action == .allow ? EntryKind.allow : []).union(rule.match == .exact ? .exact : [])
             guard let name = try? DomainName(rule.name).text else { continue }
-            let number = try builder.add(.init(list: rule.id, kind: kind, title: "", lines: 0))
+            let slot = scopes.firstIndex(of: rule.groups) ?? scopes.count
+            if slot == scopes.count { scopes.append(rule.groups) }
+            let number = try builder.add(
+                .init(list: rule.id, kind: kind, title: "", lines: 0, slot: UInt16(clamping: slot)))
             var text = name
             try text.withUTF8 { bytes in
                 try unsafe builder.add(UnsafeRawBufferPointer(bytes), class: number, line: Int(rule.id))
             }
         }
+        self.scopes = scopes
         image = try IndexImage(bytes: builder.build(into: IndexSink()))
         self.patterns = patterns.finish()
         self.ownerPatterns = ownerPatterns.finish()
@@ -88,6 +97,8 @@ extension FlowRule {
             conditions.name = name
             conditions.isExact = rule.match == .exact
         }
-        self.init(id: rule.id, action: rule.action, conditions: conditions, comment: "", added: rule.added)
+        self.init(
+            id: rule.id, action: rule.action, conditions: conditions, comment: "", added: rule.added,
+            groups: rule.groups)
     }
 }

@@ -9,13 +9,15 @@ final class PatternSet: Sendable {
         var rule: Int32
         /// Whose queries it speaks of.
         var owner: OwnerCondition
+        /// The groups of the rule.
+        var groups: GroupSet
     }
 
     struct Builder {
-        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)] = []
+        private var patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)] = []
 
-        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition) {
-            patterns.append((pattern, allow, rule, owner))
+        mutating func add(_ pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet) {
+            patterns.append((pattern, allow, rule, owner, groups))
         }
 
         func finish() -> PatternSet {
@@ -26,7 +28,9 @@ final class PatternSet: Sendable {
     let view: View
     private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
 
-    private init(_ patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition)]) {
+    private init(
+        _ patterns: [(pattern: Pattern, allow: Bool, rule: Int32, owner: OwnerCondition, groups: GroupSet)]
+    ) {
         var builder = PatternTableBuilder()
         for (index, item) in patterns.enumerated() { builder.add(item.pattern, tag: UInt32(index)) }
         let table = builder.finish()
@@ -36,7 +40,8 @@ final class PatternSet: Sendable {
         unsafe table.withUnsafeBytes { unsafe memory.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         for (index, item) in patterns.enumerated() {
             unsafe (memory + rulesAt + index * MemoryLayout<Rule>.stride).storeBytes(
-                of: Rule(allow: item.allow, rule: item.rule, owner: item.owner), as: Rule.self)
+                of: Rule(allow: item.allow, rule: item.rule, owner: item.owner, groups: item.groups),
+                as: Rule.self)
         }
         unsafe self.memory = unsafe memory
         view = unsafe View(memory, rulesAt: rulesAt)
@@ -62,10 +67,10 @@ final class PatternSet: Sendable {
         /// The first pattern that matches a text. Does not allocate.
         ///
         /// - Parameter text: four bytes behind it can be read.
-        func match(_ text: UnsafeRawPointer, _ length: Int, _ owner: Owner) -> Verdict? {
+        func match(_ text: UnsafeRawPointer, _ length: Int, _ owner: Owner, _ groups: GroupSet) -> Verdict? {
             let found = unsafe table.match(text, length, limit: .max) { tag in
-                let condition = self.rule(tag).owner
-                return condition.isEmpty || condition.holds(owner)
+                let rule = self.rule(tag)
+                return !rule.groups.isDisjoint(with: groups) && (rule.owner.isEmpty || rule.owner.holds(owner))
             }
             guard let found else { return nil }
             let rule = self.rule(table.tag(found))

@@ -11,6 +11,14 @@ public final class PolicyFollower {
     private var current: PolicySnapshot
     private var dataVersion: Int64 = -1
     private var file = FileMark()
+    /// Which addresses belong to which devices; matters while the policy's `needsNeighbours`.
+    public var neighbours: Neighbours = [:]
+    /// Whether that matters now.
+    public var needsNeighbours: Bool { current.needsNeighbours }
+    /// What the profiles in force were made of, and the times (microseconds since 1970) for which they hold.
+    private var groups: GroupInputs
+    private var known: Neighbours = [:]
+    private var validity: Range<Int64> = 0..<0
     /// When a compiled index was first found missing for the lists, in microseconds; nil when it is there.
     private var staleSince: Int64?
     private let compiler: BackgroundCompile
@@ -34,6 +42,7 @@ public final class PolicyFollower {
         // A connection of its own: `data_version` does not tell of a connection's own commits.
         store = try BlocklistStore(state: state)
         self.current = current
+        groups = current.members.inputs
         file = FileMark(store.indexPath)
         compiler = BackgroundCompile(state: state)
         watch = try? FileWatch()
@@ -47,7 +56,12 @@ public final class PolicyFollower {
 
     /// Milliseconds after which `poll` is to be called although nothing was heard.
     public var pause: CInt {
-        hastyUntil > 0 ? 2 : watch == nil || staleSince != nil ? 250 : 1000
+        if hastyUntil > 0 { return 2 }
+        // Devices are looked at that often, and a schedule or a pause changes something at its time.
+        let pause: Int64 = watch == nil || staleSince != nil || needsNeighbours ? 250 : 1000
+        // Nothing is known of the times after an error.
+        guard !validity.isEmpty else { return CInt(pause) }
+        return CInt(min(pause, max(1, (validity.upperBound - BlocklistStore.now() + 999) / 1000)))
     }
 
     /// The policy when it has changed since the last call (or `init`), else nil.
@@ -57,15 +71,33 @@ public final class PolicyFollower {
     ///
     /// - Throws: `BlocklistError`; the policy in force stays, and the next call tries again.
     public func poll() throws -> PolicySnapshot? {
+        do {
+            return try follow()
+        } catch {
+            // Profiles that did not come into force are made again.
+            validity = 0..<0
+            throw error
+        }
+    }
+
+    private func follow() throws -> PolicySnapshot? {
         let now = BlocklistStore.now()
         retired.removeAll { now - $0.since > PolicyFollower.retirement || now < $0.since }
         hear(now)
         let version = try store.dataVersion()
         let mark = FileMark(store.indexPath)
-        if version == dataVersion && mark == file && staleSince == nil { return nil }
-        let (counters, inputs) = try store.read { db in
-            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        if version == dataVersion && mark == file && staleSince == nil {
+            // Schedules, pauses and devices go on meanwhile.
+            guard let members = members(now) else { return nil }
+            retired.append((current, now))
+            current = PolicySnapshot(index: current.index, overlay: current.overlay, members: members)
+            return current
         }
+        let (counters, inputs) = try store.read { db in
+            groups = try GroupInputs(db)
+            return (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        }
+        let members = members(now)
         var index = current.index
         if mark != file || counters.identity != index.header.identity {
             let image = try IndexImage(path: store.indexPath)
@@ -74,14 +106,27 @@ public final class PolicyFollower {
         try followGeneration(counters, index)
         dataVersion = version
         file = mark
-        guard index !== current.index || counters.rules != current.overlay.version else { return nil }
+        guard index !== current.index || counters.rules != current.overlay.version || members != nil else {
+            return nil
+        }
         let overlay =
             counters.rules == current.overlay.version && index.header.seed == current.index.header.seed
             ? current.overlay : try Overlay(inputs, version: counters.rules, seed: index.header.seed)
         retired.append((current, now))
-        current = PolicySnapshot(index: index, overlay: overlay)
+        current = PolicySnapshot(index: index, overlay: overlay, members: members ?? current.members)
         hastyUntil = 0
         return current
+    }
+
+    /// The profiles for now, when they are other ones than those in force.
+    private func members(_ now: Int64) -> ProfileTable? {
+        let isSame = groups == current.members.inputs && neighbours == known
+        if isSame, validity.contains(now) { return nil }
+        let (plan, until) = ProfilePlan.make(groups, neighbours, now: now)
+        validity = now..<max(until, now + 1)
+        known = neighbours
+        guard plan != current.members.plan || groups != current.members.inputs else { return nil }
+        return ProfileTable(plan, groups)
     }
 
     /// Takes what the kernel tells. The write-ahead log is written before a commit is seen, and closed by a command that

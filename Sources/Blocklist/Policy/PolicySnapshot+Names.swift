@@ -3,7 +3,7 @@ import Kernel
 /// The verdict on a name by the indexes of lists, rules and the bypass protection, which know nothing of who asks.
 extension PolicySnapshot {
     @inline(__always)
-    func decide(_ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Verdict {
+    func decide(_ query: QueryText, _ qtype: UInt16, _ profile: UInt16, _ groups: GroupSet) -> Verdict {
         var best = Best()
         var batch = query.batch
         var hash = NameHash(seed: lists.seed)
@@ -30,7 +30,7 @@ extension PolicySnapshot {
         }
         judge(batch, query, qtype, profile, &best)
         if let user = best.user { return user }
-        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown) {
+        if patterns.count > 0, let verdict = unsafe patterns.match(query.text(1), query.end - 1, .unknown, groups) {
             return verdict
         }
         if best.hasRewrite || patternTiers.hasRewrites, let verdict = rewritten(query, qtype, profile) {

@@ -3,16 +3,12 @@ extension PolicySnapshot {
     /// What a rewrite of the lists says of a query: of names the longest that no exception takes back, then of patterns the
     /// first. Not for every query: rows of classes are looked up again.
     func rewritten(_ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Verdict? {
-        var best: Verdict?
-        forEachRewrite(query, qtype, profile) { found, depth in
-            guard !found.kind.contains(.allow), best.map({ Int($0.labels) < depth }) ?? true,
-                !isTakenBack(found.number, query, qtype, profile)
-            else { return }
-            best = Verdict(list: found, depth, options.answer(found.number))
+        let named = rewrite(query, qtype, profile, exceptionOf: -1)
+        if named.number >= 0 {
+            return Verdict(list: lists[named.number], named.depth, options.answer(named.number))
         }
-        if let best { return best }
-        let number = unsafe listPatterns.match(query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)) {
-            tag in
+        let limit = patternTiers.start(of: .importantAllow)
+        let number = unsafe listPatterns.match(query.text(1), query.end - 1, limit: limit) { tag in
             let found = lists[tag]
             return !found.kind.contains(.allow) && speaks(found, query, qtype, profile)
                 && !isTakenBack(tag, query, qtype, profile)
@@ -22,22 +18,21 @@ extension PolicySnapshot {
 
     /// Whether an exception takes a rewrite back.
     private func isTakenBack(_ number: Int, _ query: QueryText, _ qtype: UInt16, _ profile: UInt16) -> Bool {
-        var isTaken = false
-        forEachRewrite(query, qtype, profile) { found, _ in
-            if found.kind.contains(.allow), options.takesBack(found.number, number) { isTaken = true }
-        }
-        if isTaken { return true }
-        return unsafe listPatterns.match(query.text(1), query.end - 1, limit: patternTiers.start(of: .importantAllow)) {
-            tag in
+        if rewrite(query, qtype, profile, exceptionOf: number).number >= 0 { return true }
+        let limit = patternTiers.start(of: .importantAllow)
+        return unsafe listPatterns.match(query.text(1), query.end - 1, limit: limit) { tag in
             let found = lists[tag]
             return found.kind.contains(.allow) && options.takesBack(tag, number) && speaks(found, query, qtype, profile)
         } != nil
     }
 
-    /// The rewrites and their exceptions by name, those of shorter names first.
-    private func forEachRewrite(
-        _ query: QueryText, _ qtype: UInt16, _ profile: UInt16, _ body: (IndexView.Class, _ depth: Int) -> Void
-    ) {
+    /// The class of the longest name with a rewrite that is not taken back, or with an exception of a rewrite; -1 for none.
+    ///
+    /// - Parameter exceptionOf: the class that is to be taken back; -1: a rewrite is wanted.
+    private func rewrite(
+        _ query: QueryText, _ qtype: UInt16, _ profile: UInt16, exceptionOf: Int
+    ) -> (number: Int, depth: Int) {
+        var best = (number: -1, depth: 0)
         var hash = NameHash(seed: lists.seed)
         var end = query.end
         var index = query.labels
@@ -51,14 +46,22 @@ extension PolicySnapshot {
             let set = lists.find(hash.place, head: lists.head(hash.place), check: hash.check)
             guard set >= 0 else { continue }
             let row = lists.row(set)
-            for member in 0..<row.count {
+            var member = 0
+            while member < row.count {
                 let found = lists[row, member]
+                member += 1
                 guard found.kind.contains(.hasOptions), options.isRewrite(found.number),
-                    found.kind.covers(isWhole: index == 0), speaks(found, query, qtype, profile)
+                    found.kind.contains(.allow) == (exceptionOf >= 0), found.kind.covers(isWhole: index == 0),
+                    speaks(found, query, qtype, profile)
                 else { continue }
-                body(found, depth)
+                if exceptionOf >= 0 {
+                    if options.takesBack(found.number, exceptionOf) { return (found.number, depth) }
+                } else if best.depth < depth, !isTakenBack(found.number, query, qtype, profile) {
+                    best = (found.number, depth)
+                }
             }
         }
+        return best
     }
 
     /// The first pattern of a tier before `limit` that speaks of a query, rewrites aside.

@@ -6,6 +6,8 @@ public import Wire
 public final class PolicySnapshot: Sendable {
     let index: IndexImage
     let overlay: Overlay
+    /// Who has which profile.
+    let members: ProfileTable
     let lists: IndexView
     let rules: IndexView
     let options: ClassOptions.View
@@ -23,6 +25,7 @@ public final class PolicySnapshot: Sendable {
     private let ownerNames: FlowRuleSet.View
     private let ownerPatterns: PatternSet.View
     let bypassNames: IndexView
+    private let memberView: ProfileTable.View
     // Keeps the memory of `profiles`.
     private let profileSet: Profiles
     private let titles: [Int32: String]
@@ -37,20 +40,26 @@ public final class PolicySnapshot: Sendable {
         try self.init(store: BlocklistStore(state: state))
     }
 
-    convenience init(store: BlocklistStore) throws {
+    convenience init(store: BlocklistStore, now: Int64? = nil, neighbours: Neighbours = [:]) throws {
         let image = try IndexImage(path: store.indexPath)
-        let (counters, inputs) = try store.read { db in
-            (try BlocklistStore.counters(db), try Overlay.Inputs(db))
+        let (counters, inputs, groups) = try store.read { db in
+            (try BlocklistStore.counters(db), try Overlay.Inputs(db), try GroupInputs(db))
         }
         guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
         let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)
-        self.init(index: image, overlay: overlay)
+        let plan = ProfilePlan.make(groups, neighbours, now: now ?? BlocklistStore.now()).plan
+        self.init(index: image, overlay: overlay, members: ProfileTable(plan, groups))
     }
 
-    init(index: IndexImage, overlay: Overlay, profiles: Profiles = .everything) {
+    /// - Parameter profiles: by default what `members` says is in force.
+    init(
+        index: IndexImage, overlay: Overlay, members: ProfileTable = ProfileTable(), profiles: Profiles? = nil
+    ) {
         self.index = index
+        self.members = members
+        memberView = members.view
         self.overlay = overlay
         lists = index.view
         rules = overlay.image.view
@@ -65,8 +74,8 @@ public final class PolicySnapshot: Sendable {
         listPatterns = lists.patterns
         patternTiers = PatternTiers(lists, options)
         hasRewrites = classOptions.hasRewrites
-        profileSet = profiles
-        self.profiles = profiles.view
+        profileSet = profiles ?? members.profiles(lists: index.slots, scopes: overlay.scopes)
+        self.profiles = profileSet.view
         titles = index.titles
         local = overlay.local
     }
@@ -84,10 +93,13 @@ public final class PolicySnapshot: Sendable {
     }
 
     /// Whether the verdict on a query can depend on the program or the user that asks.
-    public var needsQueryOwner: Bool { ownerNames.count + ownerPatterns.count > 0 }
+    public var needsQueryOwner: Bool { judgesOwners || memberView.needsOwner }
+
+    /// Whether there are rules for programs and users: then the verdict depends on more than the profile.
+    public var judgesOwners: Bool { ownerNames.count + ownerPatterns.count > 0 }
 
     /// Whether the verdict on a query can depend on who asks: then one asker's verdict says nothing about another's.
-    public var needsQueryAsker: Bool { needsQueryOwner }
+    public var needsQueryAsker: Bool { judgesOwners || memberView.isNeeded }
 
     /// Whether the verdict on a flow can depend on who began it.
     public var needsFlowOwner: Bool { flows.needsOwner || needsQueryOwner }
@@ -95,7 +107,22 @@ public final class PolicySnapshot: Sendable {
     /// The profile of whoever sends from an address; 0 for who is in no group. Does not allocate; any thread.
     ///
     /// - Parameter owner: the program and user, when known.
-    public func profile(of client: IPAddress, owner: Owner) -> UInt16 { 0 }
+    public func profile(of client: IPAddress, owner: Owner) -> UInt16 {
+        memberView.isNeeded ? memberView.profile(of: client, owner) : ProfilePlan.standard
+    }
+
+    /// Whether nothing is judged for a profile.
+    public func isPaused(_ profile: UInt16) -> Bool { memberView[profile].isPaused }
+
+    /// The groups in force for a profile; nil: nothing is judged.
+    @inline(__always)
+    func inForce(_ profile: UInt16) -> GroupSet? {
+        let profile = memberView[profile]
+        return profile.isPaused ? nil : profile.groups
+    }
+
+    /// Profiles there are.
+    var profileCount: UInt16 { UInt16(memberView.profiles) }
 
     /// The counter of the lists' changes that the snapshot stands for.
     public var generation: UInt64 { index.header.generation }
@@ -127,13 +154,14 @@ public final class PolicySnapshot: Sendable {
     public func verdict(for name: RawSpan, qtype: UInt16 = 0, asker: Asker = .everybody) -> Verdict {
         unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
             guard let query = unsafe QueryText(name, memory) else { return .forward }
-            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner) { return verdict }
+            guard let groups = inForce(asker.profile) else { return .forward }
+            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner, groups) { return verdict }
             if ownerPatterns.count > 0,
-                let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner)
+                let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner, groups)
             {
                 return verdict
             }
-            return decide(query, qtype, asker.profile)
+            return decide(query, qtype, asker.profile, groups)
         }
     }
 }

@@ -66,7 +66,8 @@ struct QueryText {
     func isBelow(_ name: UnsafeRawPointer, _ length: Int) -> Bool {
         let start = end - length
         // The name's text begins at 1; a dot stands before each label, and one in front of the first.
-        guard length > 0, start >= 1, unsafe base.load(fromByteOffset: start - 1, as: UInt8.self) == NameBytes.dot else {
+        guard length > 0, start >= 1, unsafe base.load(fromByteOffset: start - 1, as: UInt8.self) == NameBytes.dot
+        else {
             return false
         }
         return unsafe memcmp(base + start, name, length) == 0

@@ -90,16 +90,22 @@ extension BlocklistStore {
     }
 
     /// The policy in force; compiles first when the index is missing, stale or corrupt.
-    public func snapshot(progress: ProgressHandler = { _ in }) throws -> PolicySnapshot {
+    ///
+    /// - Parameters:
+    ///   - now: when groups are to be in force, microseconds since 1970, UTC; by default the present.
+    ///   - neighbours: which addresses belong to which devices.
+    public func snapshot(
+        at now: Int64? = nil, neighbours: Neighbours = [:], progress: ProgressHandler = { _ in }
+    ) throws -> PolicySnapshot {
         do {
-            return try PolicySnapshot(store: self)
+            return try PolicySnapshot(store: self, now: now, neighbours: neighbours)
         } catch let error as BlocklistError {
             switch error {
             case .indexMissing, .indexStale: try compile(progress: progress)
             case .indexCorrupt: try compile(force: true, progress: progress)
             default: throw error
             }
-            return try PolicySnapshot(store: self)
+            return try PolicySnapshot(store: self, now: now, neighbours: neighbours)
         }
     }
 }

@@ -6,8 +6,13 @@ extension BlocklistStore {
         public var action: UserRule.Action
         public var conditions: FlowConditions
         public var comment: String
+        /// The groups it belongs to, by name; empty: `default`, or all of them for a rule for a program or user.
+        public var groups: [String]
 
-        public init(_ action: UserRule.Action, _ conditions: FlowConditions, comment: String = "") {
+        public init(
+            _ action: UserRule.Action, _ conditions: FlowConditions, comment: String = "", groups: [String] = []
+        ) {
+            self.groups = groups
             self.action = action
             self.conditions = conditions
             self.comment = comment
@@ -44,11 +49,11 @@ extension BlocklistStore {
             let action: String = row["action"]
             return FlowRule(
                 id: row["id"], action: UserRule.Action(rawValue: action) ?? .deny, conditions: conditions,
-                comment: row["comment"], added: row["added"])
+                comment: row["comment"], added: row["added"], groups: GroupSet(stored: row["groups"]))
         }
     }
 
-    /// Makes rules, all or none. A rule that exists with the same conditions is changed.
+    /// Makes rules, all or none. A rule that exists with the same conditions and groups is changed.
     ///
     /// - Throws: `BlocklistError.badName`, `.badArgument`.
     public func setFlowRules(_ requests: [FlowRequest]) throws -> [FlowRule] {
@@ -66,8 +71,11 @@ extension BlocklistStore {
         }
         return try writeRules { db in
             try requests.map { request in
-                let same = try BlocklistStore.flowRules(db).first { $0.conditions == request.conditions }
-                let id = try same?.id ?? BlocklistStore.insert(db, request)
+                let groups = try BlocklistStore.groups(db, request.groups, owner: request.conditions.owner)
+                let same = try BlocklistStore.flowRules(db).first {
+                    $0.conditions == request.conditions && $0.groups == groups
+                }
+                let id = try same?.id ?? BlocklistStore.insert(db, request, groups)
                 try db.execute(
                     sql: "UPDATE flow SET action = ?, comment = ?, added = ? WHERE id = ?",
                     arguments: [request.action.rawValue, request.comment, BlocklistStore.now(), id])
@@ -79,18 +87,18 @@ extension BlocklistStore {
         }
     }
 
-    private static func insert(_ db: Database, _ request: FlowRequest) throws -> Int32 {
+    private static func insert(_ db: Database, _ request: FlowRequest, _ groups: GroupSet) throws -> Int32 {
         let conditions = request.conditions
         try db.execute(
             sql: """
-                INSERT INTO flow (action, remote, port, port_end, proto, name, match, app, user, uid, added)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+                INSERT INTO flow (action, remote, port, port_end, proto, name, match, app, user, uid, added, groups)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
                 """,
             arguments: [
                 request.action.rawValue, conditions.remote?.description, conditions.ports?.lowerBound,
                 conditions.ports?.upperBound, conditions.proto, conditions.name,
                 conditions.name == nil ? nil : conditions.isExact ? "exact" : "suffix", conditions.owner.app,
-                conditions.owner.user, conditions.owner.uid,
+                conditions.owner.user, conditions.owner.uid, groups.stored,
             ])
         return Int32(truncatingIfNeeded: db.lastInsertedRowID)
     }

@@ -15,11 +15,14 @@ extension BlocklistStore {
         public var records: Bool
         /// When and how it is fetched again, of a list on the web.
         public var subscription: Subscription
+        /// The groups it belongs to, by name; empty: `default`.
+        public var groups: [String]
 
         public init(
             name: String? = nil, format: ListFormat? = nil, allow: Bool = false, exact: Bool = false,
-            records: Bool = false, subscription: Subscription = Subscription()
+            records: Bool = false, subscription: Subscription = Subscription(), groups: [String] = []
         ) {
+            self.groups = groups
             self.name = name
             self.format = format
             self.allow = allow
@@ -72,17 +75,24 @@ extension BlocklistStore {
         guard !name.isEmpty, name.utf8.count <= 200, !name.unicodeScalars.contains(where: { $0.value < 0x20 }) else {
             throw BlocklistError.badArgument("'\(name)' cannot be a list's name")
         }
-        try read { try BlocklistStore.checkFree($0, name) }
+        try read { db in
+            try BlocklistStore.checkFree(db, name)
+            _ = try BlocklistStore.groupSet(db, options.groups)
+        }
         let content = try content(of: source, known: nil, fetcher, progress)
         defer { content.discard() }
         return try write { db in
             try BlocklistStore.checkFree(db, name)
             try db.execute(
                 sql:
-                    "INSERT INTO list (name, source, format, allow, exact, records, added) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    """
+                    INSERT INTO list (name, source, format, allow, exact, records, added, groups)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    """,
                 arguments: [
                     name, source, options.format?.rawValue ?? "auto", options.allow, options.exact,
                     options.records, BlocklistStore.now(),
+                    BlocklistStore.groups(db, options.groups, owner: RuleOwner()).stored,
                 ])
             let list = try BlocklistStore.list(db, name)
             let report = try BlocklistStore.fill(db, list, from: content.path, progress: progress)
@@ -258,6 +268,7 @@ extension BlockList {
             records: row["records"], enabled: row["enabled"],
             every: row["every"], maxShrink: row["shrink"], due: row["due"], lines: row["lines"],
             entries: row["entries"], skipped: row["skipped"], refused: row["refused"],
-            added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"])
+            added: row["added"], updated: row["updated"], checked: row["checked"], error: row["error"],
+            groups: GroupSet(stored: row["groups"]))
     }
 }

@@ -10,11 +10,14 @@ extension BlocklistStore {
         public var comment: String
         /// Whose queries the rule speaks of.
         public var owner: RuleOwner
+        /// The groups it belongs to, by name; empty: `default`, or all of them for a rule for a program or user.
+        public var groups: [String]
 
         public init(
             _ action: UserRule.Action, _ match: UserRule.Match, _ text: String, comment: String = "",
-            owner: RuleOwner = RuleOwner()
+            owner: RuleOwner = RuleOwner(), groups: [String] = []
         ) {
+            self.groups = groups
             self.owner = owner
             self.match = match
             self.action = action
@@ -41,11 +44,11 @@ extension BlocklistStore {
             return UserRule(
                 id: row["id"], match: UserRule.Match(rawValue: match) ?? .exact,
                 action: UserRule.Action(rawValue: action) ?? .deny, name: row["name"], comment: row["comment"],
-                added: row["added"], owner: owner)
+                added: row["added"], owner: owner, groups: GroupSet(stored: row["groups"]))
         }
     }
 
-    /// Makes rules, all or none. A rule that exists for the same name and match is changed.
+    /// Makes rules, all or none. A rule that exists for the same name, match, program, user and groups is changed.
     ///
     /// - Throws: `BlocklistError.badName`, `.badPattern`.
     public func setRules(_ requests: [RuleRequest]) throws -> [UserRule] {
@@ -58,23 +61,27 @@ extension BlocklistStore {
             return request.text
         }
         return try writeRules { db in
-            for (request, name) in zip(requests, names) {
+            let groups = try requests.map { try BlocklistStore.groups(db, $0.groups, owner: $0.owner) }
+            for ((request, name), groups) in zip(zip(requests, names), groups) {
                 try db.execute(
                     sql: """
-                        INSERT INTO rule (match, action, name, comment, added, app, user, uid)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                        ON CONFLICT (name, match, app, user) DO UPDATE SET
+                        INSERT INTO rule (match, action, name, comment, added, app, user, uid, groups)
+                        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        ON CONFLICT (name, match, app, user, groups) DO UPDATE SET
                             action = excluded.action, comment = excluded.comment, added = excluded.added,
                             uid = excluded.uid
                         """,
                     arguments: [
                         request.match.rawValue, request.action.rawValue, name, request.comment, BlocklistStore.now(),
-                        request.owner.app ?? "", request.owner.user ?? "", request.owner.uid,
+                        request.owner.app ?? "", request.owner.user ?? "", request.owner.uid, groups.stored,
                     ])
             }
             let all = try BlocklistStore.rules(db)
-            return zip(requests, names).compactMap { request, name in
-                all.first { $0.name == name && $0.match == request.match && $0.owner == request.owner }
+            return zip(zip(requests, names), groups).compactMap { pair, groups in
+                let (request, name) = pair
+                return all.first {
+                    $0.name == name && $0.match == request.match && $0.owner == request.owner && $0.groups == groups
+                }
             }
         }
     }

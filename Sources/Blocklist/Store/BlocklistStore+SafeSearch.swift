@@ -1,15 +1,29 @@
 import GRDB
 import Glibc
 
+/// An engine that is enforced for a group.
+public struct SafeSearchSwitch: Sendable, Equatable {
+    public var engine: String
+    /// The group's id; 0: `default`.
+    public var group: Int
+    public var level: String
+}
+
 /// What is known of search engines, and whose safe search is enforced.
 public struct SafeSearchState: Sendable, Equatable {
     public var engines: [SearchEngine]
-    /// The level of each engine that is on.
-    public var levels: [String: String]
+    /// The level of each engine that is on, for each group that it is on for.
+    public var switches: [SafeSearchSwitch]
     /// The file the data was read from; nil when none was read.
     public var source: String?
     /// When it was read: microseconds since 1970, UTC.
     public var read: Int64?
+
+    /// The level of each engine that is on for a group.
+    public func levels(_ group: Int = 0) -> [String: String] {
+        let own = switches.filter { $0.group == group }.map { ($0.engine, $0.level) }
+        return Dictionary(own, uniquingKeysWith: { first, _ in first })
+    }
 }
 
 extension BlocklistStore {
@@ -32,26 +46,38 @@ extension BlocklistStore {
 
     private static func safeSearch(_ db: Database) throws -> SafeSearchState {
         let file = try Row.fetchOne(db, sql: "SELECT path, read FROM safesearch_file")
-        let levels = try Row.fetchAll(db, sql: "SELECT engine, level FROM safesearch_on").map { row in
-            (row["engine"] as String, row["level"] as String)
-        }
+        let switches = try Row.fetchAll(
+            db, sql: "SELECT engine, policy_group, level FROM safesearch_on ORDER BY policy_group"
+        ).map { SafeSearchSwitch(engine: $0["engine"], group: $0["policy_group"], level: $0["level"]) }
         return SafeSearchState(
             engines: SafeSearchFile.engines(try safeSearchLines(db)),
-            levels: Dictionary(levels, uniquingKeysWith: { first, _ in first }), source: file?["path"],
-            read: file?["read"])
+            switches: switches, source: file?["path"], read: file?["read"])
     }
 
-    /// Names of the engines that are on, and what each is answered with.
-    static func safeSearchInForce(_ db: Database) throws -> [(name: String, record: LocalRecord)] {
+    /// The engines that are enforced for somebody.
+    static func safeSearchInForce(_ db: Database) throws -> [SafeSearchTable.Engine] {
         guard try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM safesearch_on)") ?? false else { return [] }
         let state = try safeSearch(db)
-        return state.engines.flatMap { engine -> [(name: String, record: LocalRecord)] in
-            // Data that was read later may have no such level any more: the strictest counts then.
-            guard let level = state.levels[engine.name],
-                let records = engine.records(level) ?? engine.targets.first.flatMap({ engine.records($0.level) })
-            else { return [] }
-            return engine.names.flatMap { name in records.map { (name, $0) } }
+        return state.engines.compactMap { engine in
+            let levels = engine.targets.enumerated().compactMap { place, target -> SafeSearchTable.Level? in
+                let groups = state.switches.reduce(0 as UInt64) { groups, found in
+                    guard found.engine == engine.name, 0..<64 ~= found.group else { return groups }
+                    // Data that was read later may have no such level any more: the first counts then.
+                    let isKnown = engine.targets.contains { $0.level == found.level }
+                    let isThis = isKnown ? found.level == target.level : place == 0
+                    return isThis ? groups | 1 << UInt64(found.group) : groups
+                }
+                guard groups != 0, let records = engine.records(target.level) else { return nil }
+                return SafeSearchTable.Level(records: records, groups: groups)
+            }
+            return levels.isEmpty ? nil : SafeSearchTable.Engine(names: engine.names, levels: levels)
         }
+    }
+
+    /// The engines that are enforced for a group.
+    static func safeSearchEngines(_ db: Database, of group: Int) throws -> [String] {
+        try String.fetchAll(
+            db, sql: "SELECT engine FROM safesearch_on WHERE policy_group = ? ORDER BY engine", arguments: [group])
     }
 
     /// Enforces safe search, or stops to.
@@ -59,41 +85,57 @@ extension BlocklistStore {
     /// - Parameters:
     ///   - isOn: of the engines named, or of all when none is.
     ///   - engines: names, or `name:level`.
-    /// - Throws: `BlocklistError.badArgument` for an engine or level that is not known, and when no data was ever read.
-    public func setSafeSearch(_ isOn: Bool, _ engines: [String] = []) throws {
+    ///   - groups: for whom; none: to enforce `default`, to stop everybody.
+    /// - Throws: `BlocklistError.badArgument` for an engine or level that is not known, and when no data was ever read;
+    ///   `.noSuchGroup`.
+    public func setSafeSearch(_ isOn: Bool, _ engines: [String] = [], groups: [String] = []) throws {
         try write { db in
             let known = try BlocklistStore.safeSearch(db).engines
             guard !known.isEmpty || !isOn else {
                 throw BlocklistError.badArgument("there is no data of search engines yet: give its file with --engines")
             }
-            let words = engines.isEmpty ? known.map(\.name) : engines
-            if !isOn, engines.isEmpty {
-                return try db.execute(sql: "DELETE FROM safesearch_on")
+            let ids =
+                groups.isEmpty && !isOn
+                ? Array(0..<GroupSet.capacity)
+                : try BlocklistStore.groupSet(db, groups.isEmpty ? ["default"] : groups).ids
+            let wanted = try (engines.isEmpty ? known.map(\.name) : engines).map {
+                try BlocklistStore.engine($0, known)
             }
-            for word in words {
-                let parts = word.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-                guard let engine = known.first(where: { $0.name == parts[0].lowercased() }) else {
-                    throw BlocklistError.badArgument(
-                        "no search engine is called '\(parts[0])'; known are \(known.map(\.name).joined(separator: ", "))"
-                    )
-                }
-                let levels = engine.targets.map(\.level)
-                let level = parts.count == 2 ? parts[1].lowercased() : levels[0]
-                guard levels.contains(level) else {
-                    throw BlocklistError.badArgument(
-                        "\(engine.name) has no level '\(level)'; it has \(levels.joined(separator: ", "))")
-                }
-                if isOn {
+            for id in ids {
+                for (engine, level) in wanted where isOn {
                     try db.execute(
                         sql: """
-                            INSERT INTO safesearch_on (engine, level) VALUES (?, ?)
-                            ON CONFLICT (engine) DO UPDATE SET level = excluded.level
-                            """, arguments: [engine.name, level])
-                } else {
-                    try db.execute(sql: "DELETE FROM safesearch_on WHERE engine = ?", arguments: [engine.name])
+                            INSERT INTO safesearch_on (engine, policy_group, level) VALUES (?, ?, ?)
+                            ON CONFLICT (engine, policy_group) DO UPDATE SET level = excluded.level
+                            """, arguments: [engine, id, level])
+                }
+                // What was on may be of an engine that the data has no more.
+                if !isOn, engines.isEmpty {
+                    try db.execute(sql: "DELETE FROM safesearch_on WHERE policy_group = ?", arguments: [id])
+                }
+                for (engine, _) in wanted where !isOn {
+                    try db.execute(
+                        sql: "DELETE FROM safesearch_on WHERE engine = ? AND policy_group = ?", arguments: [engine, id])
                 }
             }
         }
+    }
+
+    /// The engine and level that a word means.
+    private static func engine(
+        _ word: String, _ known: [SearchEngine]
+    ) throws(BlocklistError) -> (name: String, level: String) {
+        let parts = word.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let engine = known.first(where: { $0.name == parts[0].lowercased() }) else {
+            throw .badArgument(
+                "no search engine is called '\(parts[0])'; known are \(known.map(\.name).joined(separator: ", "))")
+        }
+        let levels = engine.targets.map(\.level)
+        let level = parts.count == 2 ? parts[1].lowercased() : levels[0]
+        guard levels.contains(level) else {
+            throw .badArgument("\(engine.name) has no level '\(level)'; it has \(levels.joined(separator: ", "))")
+        }
+        return (engine.name, level)
     }
 
     /// Reads a file of search engines in place of what was read before; all of it or nothing.

@@ -156,6 +156,11 @@ extension BlocklistStore {
             try db.execute(sql: "DELETE FROM \(table) WHERE id = ?", arguments: [item.id])
             return nil
         }
+        // The number of a group that is gone may be another's by now.
+        if case .integer(let set) = old["groups"], set >= 0 {
+            let there = try groups(db).reduce(into: GroupSet()) { $0.insert(GroupSet($1.id)) }
+            guard there.isSuperset(of: GroupSet(stored: set)) else { return "a group that it was in is gone" }
+        }
         let known = Set(try db.columns(in: table).map(\.name))
         let values = old.values.filter { known.contains($0.name) }
         let names = values.map { "\"\($0.name)\"" }

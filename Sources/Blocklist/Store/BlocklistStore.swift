@@ -19,6 +19,9 @@ public final class BlocklistStore: Sendable {
     public var databasePath: String { BlocklistStore.databasePath(state) }
     public var indexPath: String { BlocklistStore.indexPath(state) }
 
+    /// Whether a state directory has a database.
+    public static func exists(state: String) -> Bool { unsafe access(databasePath(state), F_OK) == 0 }
+
     static func databasePath(_ state: String) -> String { state + "/blocklist.db" }
     static func indexPath(_ state: String) -> String { state + "/blocklist.index" }
 

@@ -17,6 +17,9 @@ struct EntryWriter: LineSink, ~Copyable {
     private let kind: EntryKind
     let takesRecords: Bool
     private var patterns = PatternBudget()
+    /// Options that differ, of which each is a class of the index.
+    private var seen: Set<String> = []
+    private static let mostOptions = 65_536
     private(set) var report: ImportReport
     /// What stands before and behind the name in the first line taken.
     private(set) var affixes: (prefix: [UInt8], suffix: [UInt8])?
@@ -97,6 +100,12 @@ struct EntryWriter: LineSink, ~Copyable {
 
     private mutating func write(_ name: Span<UInt8>, _ own: EntryKind, _ options: String?) {
         guard names < EntryID.namesPerLine else { return refuse(.tooManyNames) }
+        if let options, !seen.contains(options) {
+            guard seen.count < EntryWriter.mostOptions else {
+                return refuse(.option("more than \(EntryWriter.mostOptions) different options or records in the list"))
+            }
+            seen.insert(options)
+        }
         let id = EntryID(list: list, line: number, name: names).raw
         names += 1
         report.entries += 1

@@ -35,6 +35,8 @@ public struct BlockList: Sendable, Equatable {
     public var checked: Int64?
     /// Why the last try failed; the entries are then those of the last good one.
     public var error: String?
+    /// The groups it belongs to.
+    public var groups = GroupSet.standard
 }
 
 /// A user's rule.
@@ -55,6 +57,8 @@ public struct UserRule: Sendable, Equatable {
     public var added: Int64
     /// Whose queries it speaks of.
     public var owner = RuleOwner()
+    /// The groups it belongs to.
+    public var groups = GroupSet.standard
 }
 
 /// A refused line.

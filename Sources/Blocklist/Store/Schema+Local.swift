@@ -53,4 +53,30 @@ extension Schema {
             }
         }
     }
+
+    /// Safe search for each group. Behind `registerGroups`.
+    static func registerSafeSearchGroups(_ migrator: inout DatabaseMigrator) {
+        migrator.registerMigration("safe search of groups") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE safesearch_of (
+                        engine TEXT NOT NULL,
+                        policy_group INTEGER NOT NULL DEFAULT 0 REFERENCES policy_group(id) ON DELETE CASCADE,
+                        level TEXT NOT NULL,
+                        PRIMARY KEY (engine, policy_group)
+                    ) WITHOUT ROWID;
+                    INSERT INTO safesearch_of (engine, level) SELECT engine, level FROM safesearch_on;
+                    DROP TABLE safesearch_on;
+                    ALTER TABLE safesearch_of RENAME TO safesearch_on;
+                    """)
+            for event in ["INSERT", "UPDATE", "DELETE"] {
+                try db.execute(
+                    sql: """
+                        CREATE TRIGGER safesearch_on_\(event.lowercased()) AFTER \(event) ON safesearch_on BEGIN
+                            UPDATE state SET rules = rules + 1;
+                        END;
+                        """)
+            }
+        }
+    }
 }

@@ -179,6 +179,8 @@ enum Schema {
         registerOptions(&migrator)
         registerLocal(&migrator)
         registerRuleChanges(&migrator)
+        registerGroups(&migrator)
+        registerSafeSearchGroups(&migrator)
         return migrator
     }
 }

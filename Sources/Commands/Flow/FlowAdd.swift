@@ -19,6 +19,7 @@ struct FlowArguments: ParsableArguments {
         help: ArgumentHelp("tcp, udp, icmp, icmpv6, sctp, gre, esp … or a number.", valueName: "protocol"))
     var proto: FlowProtocol?
     @OptionGroup var owner: OwnerArguments
+    @OptionGroup var groups: GroupArguments
     @Option(
         name: [.customShort("m"), .customLong("comment")],
         help: ArgumentHelp("Why the rule is there.", valueName: "comment"))
@@ -67,10 +68,15 @@ struct FlowArguments: ParsableArguments {
     func set(_ action: UserRule.Action) throws {
         let all: [String?] = remotes.isEmpty ? [nil] : remotes
         let requests = try all.map {
-            BlocklistStore.FlowRequest(action, try conditions($0), comment: comment)
+            BlocklistStore.FlowRequest(action, try conditions($0), comment: comment, groups: groups.groups)
         }
-        for rule in try BlocklistStore(state: global.stateDirectory).setFlowRules(requests) {
-            print(output.json ? FlowLs.json(rule).description : "\(FlowLs.text(rule)) (flow rule \(rule.id))".printable)
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let labels = try GroupLabels(store)
+        for rule in try store.setFlowRules(requests) {
+            print(
+                output.json
+                    ? FlowLs.json(rule, labels).description
+                    : "\(FlowLs.text(rule, labels)) (flow rule \(rule.id))".printable)
         }
     }
 }
@@ -104,6 +110,7 @@ struct FlowDeny: ParsableCommand {
               webtun flow deny --proto udp --port 443 -m "no QUIC"
               webtun flow deny games.example --user alice
               webtun flow deny --app /usr/bin/telemetryd
+              webtun flow deny --port 25 --group guests
             """)
 
     @OptionGroup var flow: FlowArguments

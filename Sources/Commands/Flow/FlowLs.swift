@@ -11,9 +11,11 @@ struct FlowLs: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let rules = try BlocklistStore(state: global.stateDirectory).flowRules().sorted(by: FlowRule.isAskedBefore)
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let rules = try store.flowRules().sorted(by: FlowRule.isAskedBefore)
+        let labels = try GroupLabels(store)
         if output.json {
-            for rule in rules { print(FlowLs.json(rule)) }
+            for rule in rules { print(FlowLs.json(rule, labels)) }
             return
         }
         if rules.isEmpty {
@@ -22,7 +24,8 @@ struct FlowLs: ParsableCommand {
         }
         var table = Table([
             .init("ID", .right), .init("ACTION"), .init("REMOTE", elastic: true), .init("PORT"), .init("PROTO"),
-            .init("NAME", elastic: true), .init("APP", elastic: true), .init("USER"), .init("ADDED"),
+            .init("NAME", elastic: true), .init("APP", elastic: true), .init("USER"), .init("GROUPS", elastic: true),
+            .init("ADDED"),
             .init("COMMENT", elastic: true),
         ])
         for rule in rules {
@@ -32,7 +35,7 @@ struct FlowLs: ParsableCommand {
                 Table.Cell(conditions.remote?.description ?? ""), Table.Cell(FlowLs.ports(conditions) ?? ""),
                 Table.Cell(conditions.proto.map(FlowProtocol.text) ?? ""), Table.Cell(FlowLs.name(conditions) ?? ""),
                 Table.Cell(conditions.owner.app ?? ""), Table.Cell(conditions.owner.user ?? ""),
-                Table.Cell(Moment.text(rule.added)), Table.Cell(rule.comment),
+                Table.Cell(labels.text(rule.groups)), Table.Cell(Moment.text(rule.added)), Table.Cell(rule.comment),
             ])
         }
         table.print()
@@ -47,17 +50,18 @@ struct FlowLs: ParsableCommand {
     }
 
     /// A rule in a line, such as `deny 203.0.113.0/24 port 25 tcp`.
-    static func text(_ rule: FlowRule) -> String {
+    static func text(_ rule: FlowRule, _ labels: GroupLabels? = nil) -> String {
         let conditions = rule.conditions
         let parts: [String?] = [
             rule.action.rawValue, conditions.remote?.description, name(conditions),
             ports(conditions).map { "port \($0)" }, conditions.proto.map(FlowProtocol.text),
             conditions.owner.app.map { "app \($0)" }, conditions.owner.user.map { "user \($0)" },
+            labels?.remark(rule.groups),
         ]
         return parts.compactMap(\.self).joined(separator: " ")
     }
 
-    static func json(_ rule: FlowRule) -> JSONValue {
+    static func json(_ rule: FlowRule, _ labels: GroupLabels? = nil) -> JSONValue {
         let conditions = rule.conditions
         return .object([
             ("id", .integer(Int64(rule.id))), ("action", .string(rule.action.rawValue)), ("direction", .string("out")),
@@ -66,7 +70,8 @@ struct FlowLs: ParsableCommand {
             ("proto", .optional(conditions.proto.map(FlowProtocol.text))), ("name", .optional(conditions.name)),
             ("match", .optional(conditions.name.map { _ in conditions.isExact ? "exact" : "suffix" })),
             ("app", .optional(conditions.owner.app)), ("user", .optional(conditions.owner.user)),
-            ("uid", .optional(conditions.owner.uid)), ("comment", .string(rule.comment)),
+            ("uid", .optional(conditions.owner.uid)), ("groups", labels?.json(rule.groups) ?? .null),
+            ("comment", .string(rule.comment)),
             ("added", .optional(Moment.iso(rule.added))),
         ])
     }
@@ -82,8 +87,10 @@ struct FlowRemove: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        for rule in try BlocklistStore(state: global.stateDirectory).removeFlowRules(ids) {
-            print("removed \(FlowLs.text(rule))".printable)
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let labels = try GroupLabels(store)
+        for rule in try store.removeFlowRules(ids) {
+            print("removed \(FlowLs.text(rule, labels))".printable)
         }
     }
 }

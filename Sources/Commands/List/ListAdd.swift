@@ -29,6 +29,7 @@ struct ListAdd: ParsableCommand {
               webtun list add /etc/blocked.hosts --format hosts --name house
               webtun list add exceptions.txt --allow
               webtun list add malware.ip.txt --format ip
+              webtun list add games.txt --group kids
               webtun list add policy.zone --format rpz
               webtun list add /etc/hosts.lan --records
             """)
@@ -57,6 +58,7 @@ struct ListAdd: ParsableCommand {
         name: .customLong("max-shrink"),
         help: ArgumentHelp("How many of its names it may lose when fetched again.", valueName: "percent"))
     var maxShrink = Percent(value: 50)
+    @OptionGroup var groups: GroupArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -70,7 +72,7 @@ struct ListAdd: ParsableCommand {
         let options = BlocklistStore.ListOptions(
             name: name, format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact,
             records: records,
-            subscription: Subscription(every: every.seconds, maxShrink: maxShrink.value))
+            subscription: Subscription(every: every.seconds, maxShrink: maxShrink.value), groups: groups.groups)
         let fetcher = try ListWork.fetcher(files)
         var failed = false
         var added = false

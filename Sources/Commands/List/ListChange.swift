@@ -38,7 +38,7 @@ struct ListUpdate: ParsableCommand {
                     try store.update(
                         list.name, fetcher: fetcher, force: force, maxShrink: maxShrink?.value, progress: $0)
                 }
-                show(update)
+                try show(update, store)
             } catch let error as BlocklistError {
                 guard case .listRefused = error else { throw error }
                 failed = true
@@ -49,13 +49,15 @@ struct ListUpdate: ParsableCommand {
         if failed { throw ExitStatus.error.exit }
     }
 
-    private func show(_ update: BlocklistStore.Update) {
+    private func show(_ update: BlocklistStore.Update, _ store: BlocklistStore) throws {
         switch update {
         case .updated(let report):
             ListWork.complain(report)
             print(output.json ? ListWork.json(report).description : ListWork.summary(report, "updated"))
         case .unchanged(let list):
-            print(output.json ? ListLs.json(list).description : "unchanged '\(list.name.printable)'")
+            print(
+                output.json
+                    ? try ListLs.json(list, GroupLabels(store)).description : "unchanged '\(list.name.printable)'")
         }
     }
 }

@@ -17,9 +17,11 @@ struct ListLs: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let lists = try BlocklistStore(state: global.stateDirectory).lists()
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let lists = try store.lists()
+        let labels = try GroupLabels(store)
         if output.json {
-            for list in lists { print(ListLs.json(list)) }
+            for list in lists { print(ListLs.json(list, labels)) }
             return
         }
         if lists.isEmpty {
@@ -28,7 +30,8 @@ struct ListLs: ParsableCommand {
         }
         var table = Table([
             .init("ID", .right), .init("LIST", elastic: true), .init("KIND"), .init("STATE"), .init("NAMES", .right),
-            .init("REFUSED", .right), .init("FORMAT"), .init("UPDATED"), .init("SOURCE", elastic: true),
+            .init("REFUSED", .right), .init("FORMAT"), .init("GROUPS", elastic: true), .init("UPDATED"),
+            .init("SOURCE", elastic: true),
         ])
         for list in lists {
             let state: Table.Cell =
@@ -38,7 +41,8 @@ struct ListLs: ParsableCommand {
                 "\(list.id)", Table.Cell(list.name), Table.Cell(ListLs.kind(list)), state,
                 Table.Cell(Quantity.count(list.entries)),
                 Table.Cell(Quantity.count(list.refused), list.refused > 0 ? .yellow : nil),
-                Table.Cell(list.detected ?? list.format), Table.Cell(Moment.text(list.updated)),
+                Table.Cell(list.detected ?? list.format), Table.Cell(labels.text(list.groups)),
+                Table.Cell(Moment.text(list.updated)),
                 Table.Cell(list.source),
             ])
         }
@@ -56,7 +60,7 @@ struct ListLs: ParsableCommand {
         (list.allow ? "allow" : "deny") + (list.exact ? " exact" : "") + (list.records ? " records" : "")
     }
 
-    static func json(_ list: BlockList) -> JSONValue {
+    static func json(_ list: BlockList, _ labels: GroupLabels) -> JSONValue {
         .object([
             ("id", .integer(Int64(list.id))), ("name", .string(list.name)), ("source", .string(list.source)),
             ("format", .string(list.format)), ("detected", .optional(list.detected)),
@@ -66,7 +70,7 @@ struct ListLs: ParsableCommand {
             ("refused", .integer(Int64(list.refused))), ("added", .optional(Moment.iso(list.added))),
             ("updated", .optional(Moment.iso(list.updated))), ("checked", .optional(Moment.iso(list.checked))),
             ("error", .optional(list.error)), ("every", .optional(list.every)),
-            ("due", .optional(Moment.iso(list.due))),
+            ("due", .optional(Moment.iso(list.due))), ("groups", labels.json(list.groups)),
         ])
     }
 }

@@ -35,8 +35,9 @@ struct ListShow: ParsableCommand {
         if unique { return try ListUnique.show(store, list, shown: count, json: output.json) }
         let refusals = try store.refusals(of: list.id)
         let entries = try store.entries(of: list.id, limit: count)
+        let labels = try GroupLabels(store)
         if output.json {
-            guard case .object(var members) = ListLs.json(list) else { return }
+            guard case .object(var members) = ListLs.json(list, labels) else { return }
             members.append(("refusals", .array(refusals.map(ListWork.json))))
             members.append(
                 (
@@ -50,7 +51,7 @@ struct ListShow: ParsableCommand {
         let facts = [
             ("list", "\(list.name) (id \(list.id))"), ("source", list.source),
             ("format", list.detected.map { $0 == list.format ? $0 : "\($0) (\(list.format))" } ?? list.format),
-            ("kind", ListLs.kind(list)), ("state", list.enabled ? "on" : "off"),
+            ("kind", ListLs.kind(list)), ("groups", labels.text(list.groups)), ("state", list.enabled ? "on" : "off"),
             (
                 "names",
                 "\(Quantity.count(list.entries)) of \(Quantity.count(list.lines)) lines, "

@@ -14,6 +14,7 @@ struct RuleArguments: ParsableArguments {
         help: ArgumentHelp("Why the rule is there.", valueName: "comment"))
     var comment = ""
     @OptionGroup var owner: OwnerArguments
+    @OptionGroup var groups: GroupArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -29,11 +30,14 @@ struct RuleArguments: ParsableArguments {
         let owner = try owner.owner
         let names = names.isEmpty ? [UserRule.everyName] : names
         let store = try BlocklistStore(state: global.stateDirectory)
-        let rules = try store.setRules(names.map { .init(action, match.value, $0, comment: comment, owner: owner) })
+        let rules = try store.setRules(
+            names.map { .init(action, match.value, $0, comment: comment, owner: owner, groups: groups.groups) })
+        let labels = try GroupLabels(store)
         for rule in rules {
             print(
                 output.json
-                    ? RuleLs.json(rule).description : "\(RuleLs.text(rule)) (rule \(rule.id))".printable)
+                    ? RuleLs.json(rule, labels).description
+                    : "\(RuleLs.text(rule, labels)) (rule \(rule.id))".printable)
         }
     }
 }
@@ -94,6 +98,7 @@ struct Deny: ParsableCommand {
               webtun deny --regex '^ads?[0-9]*\\.'
               webtun deny videos.example --user alice
               webtun deny --app telemetryd
+              webtun deny games.example --group kids
             """)
 
     @OptionGroup var rule: RuleArguments

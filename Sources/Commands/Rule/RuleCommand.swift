@@ -30,9 +30,11 @@ struct RuleLs: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let rules = try BlocklistStore(state: global.stateDirectory).rules()
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let rules = try store.rules()
+        let labels = try GroupLabels(store)
         if output.json {
-            for rule in rules { print(RuleLs.json(rule)) }
+            for rule in rules { print(RuleLs.json(rule, labels)) }
             return
         }
         if rules.isEmpty {
@@ -42,7 +44,7 @@ struct RuleLs: ParsableCommand {
         var table = Table([
             .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true),
             .init("APP", elastic: true),
-            .init("USER"), .init("ADDED"),
+            .init("USER"), .init("GROUPS", elastic: true), .init("ADDED"),
             .init("COMMENT", elastic: true),
         ])
         for rule in rules {
@@ -50,6 +52,7 @@ struct RuleLs: ParsableCommand {
                 "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
                 Table.Cell(rule.match.rawValue), Table.Cell(rule.name),
                 Table.Cell(rule.owner.app ?? ""), Table.Cell(rule.owner.user ?? ""),
+                Table.Cell(labels.text(rule.groups)),
                 Table.Cell(Moment.text(rule.added)),
                 Table.Cell(rule.comment),
             ])
@@ -58,20 +61,21 @@ struct RuleLs: ParsableCommand {
     }
 
     /// A rule in a line, such as `deny suffix games.example user alice`.
-    static func text(_ rule: UserRule) -> String {
+    static func text(_ rule: UserRule, _ labels: GroupLabels) -> String {
         let parts: [String?] = [
             "\(rule.action) \(rule.match) \(rule.name)", rule.owner.app.map { "app \($0)" },
-            rule.owner.user.map { "user \($0)" },
+            rule.owner.user.map { "user \($0)" }, labels.remark(rule.groups),
         ]
         return parts.compactMap(\.self).joined(separator: " ")
     }
 
-    static func json(_ rule: UserRule) -> JSONValue {
+    static func json(_ rule: UserRule, _ labels: GroupLabels) -> JSONValue {
         .object([
             ("id", .integer(Int64(rule.id))), ("action", .string(rule.action.rawValue)),
             ("match", .string(rule.match.rawValue)), ("name", .string(rule.name)), ("comment", .string(rule.comment)),
             ("app", .optional(rule.owner.app)), ("user", .optional(rule.owner.user)),
-            ("uid", .optional(rule.owner.uid)), ("added", .optional(Moment.iso(rule.added))),
+            ("uid", .optional(rule.owner.uid)), ("groups", labels.json(rule.groups)),
+            ("added", .optional(Moment.iso(rule.added))),
         ])
     }
 }
@@ -93,8 +97,10 @@ struct RuleRemove: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        for rule in try BlocklistStore(state: global.stateDirectory).removeRules(rules) {
-            print("removed \(RuleLs.text(rule))".printable)
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let labels = try GroupLabels(store)
+        for rule in try store.removeRules(rules) {
+            print("removed \(RuleLs.text(rule, labels))".printable)
         }
     }
 }

@@ -33,7 +33,8 @@ struct RuleUndoCommand: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        if list { return try show(store.ruleChanges(limit: limit)) }
+        let labels = try GroupLabels(store)
+        if list { return try show(store.ruleChanges(limit: limit), labels) }
         guard let undo = try store.undoRules(dryRun: dryRun) else {
             throw CommandFailure("no change of rules can be taken back")
         }
@@ -46,14 +47,14 @@ struct RuleUndoCommand: ParsableCommand {
             } else if let reason {
                 Terminal.complain("webtun: \(item.kind.rawValue) \(item.id): \(reason); it stays as it is")
             } else {
-                print(((dryRun ? "would have " : "") + RuleUndoCommand.done(item)).printable)
+                print(((dryRun ? "would have " : "") + RuleUndoCommand.done(item, labels)).printable)
             }
         }
         Terminal.flush()
         if undo.left.count == undo.change.items.count, !undo.left.isEmpty { throw ExitStatus.error.exit }
     }
 
-    private func show(_ changes: [RuleChange]) {
+    private func show(_ changes: [RuleChange], _ labels: GroupLabels) {
         if output.json {
             for change in changes {
                 print(
@@ -67,27 +68,31 @@ struct RuleUndoCommand: ParsableCommand {
         if changes.isEmpty { return print("no change of rules can be taken back") }
         for change in changes {
             for item in change.items {
-                print("\(Moment.text(change.time))  \(RuleUndoCommand.was(item))".printable)
+                print("\(Moment.text(change.time))  \(RuleUndoCommand.was(item, labels))".printable)
             }
         }
     }
 
     /// What taking it back does.
-    static func done(_ item: RuleChange.Item) -> String {
-        let (old, new) = (item.old.map { text(item.kind, $0) } ?? "", item.new.map { text(item.kind, $0) } ?? "")
+    static func done(_ item: RuleChange.Item, _ labels: GroupLabels) -> String {
+        let (old, new) = (
+            item.old.map { text(item.kind, $0, labels) } ?? "", item.new.map { text(item.kind, $0, labels) } ?? ""
+        )
         if item.old == nil { return "removed again: \(new)" }
         return item.new == nil ? "put back: \(old)" : "changed back: \(new) is \(old) again"
     }
 
     /// What the change did.
-    static func was(_ item: RuleChange.Item) -> String {
-        let (old, new) = (item.old.map { text(item.kind, $0) } ?? "", item.new.map { text(item.kind, $0) } ?? "")
+    static func was(_ item: RuleChange.Item, _ labels: GroupLabels) -> String {
+        let (old, new) = (
+            item.old.map { text(item.kind, $0, labels) } ?? "", item.new.map { text(item.kind, $0, labels) } ?? ""
+        )
         if item.old == nil { return "added \(new)" }
         return item.new == nil ? "removed \(old)" : "changed \(old) to \(new)"
     }
 
     /// A rule in a line, from the columns of its row.
-    static func text(_ kind: RuleChange.Item.Kind, _ columns: RuleColumns) -> String {
+    static func text(_ kind: RuleChange.Item.Kind, _ columns: RuleColumns, _ labels: GroupLabels) -> String {
         func word(_ name: String) -> String? {
             switch columns[name] {
             case .null, .text(""): nil
@@ -107,9 +112,10 @@ struct RuleUndoCommand: ParsableCommand {
             ]
         }
         parts += [word("app").map { "app \($0)" }, word("user").map { "user \($0)" }]
+        if case .integer(let set) = columns["groups"] { parts.append(labels.remark(GroupSet(rawValue: UInt64(bitPattern: set)))) }
         let known = [
             "id", "action", "match", "name", "comment", "added", "app", "user", "uid", "direction", "remote", "port",
-            "port_end", "proto",
+            "port_end", "proto", "groups",
         ]
         for (name, _) in columns.values where !known.contains(name) { parts.append(word(name).map { "\(name) \($0)" }) }
         parts.append(word("comment").map { "(\($0))" })

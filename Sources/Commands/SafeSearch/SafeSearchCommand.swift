@@ -15,6 +15,7 @@ struct SafeSearchCommand: ParsableCommand {
             Examples:
               webtun safesearch on
               webtun safesearch on google bing youtube:moderate
+              webtun safesearch on --group kids
               webtun safesearch off youtube
               webtun safesearch ls
             """,
@@ -27,12 +28,13 @@ struct SafeSearchOn: ParsableCommand {
         commandName: "on", abstract: "Enforce it, of all engines or of some.",
         discussion: """
             The data of the engines is read from the file given, else it is what was read before, else
-            \(SafeSearchOn.defaultFile).
+            \(SafeSearchOn.defaultFile). Without --group it is for the group 'default': who is in no other.
 
             Examples:
               webtun safesearch on
               webtun safesearch on google duckduckgo
               webtun safesearch on youtube:moderate
+              webtun safesearch on --group kids --group guests
               webtun safesearch on --engines my-engines.safesearch
             """)
 
@@ -44,6 +46,7 @@ struct SafeSearchOn: ParsableCommand {
         name: .customLong("engines"), help: ArgumentHelp("A file of search engines.", valueName: "file"),
         completion: .file())
     var file: String?
+    @OptionGroup var groups: GroupArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
@@ -54,7 +57,7 @@ struct SafeSearchOn: ParsableCommand {
         } else if try store.safeSearch().engines.isEmpty, unsafe access(SafeSearchOn.defaultFile, F_OK) == 0 {
             try store.loadSafeSearch(SafeSearchOn.defaultFile)
         }
-        try store.setSafeSearch(true, engines)
+        try store.setSafeSearch(true, engines, groups: groups.groups)
         try SafeSearchLs.report(store, output)
     }
 }
@@ -64,19 +67,23 @@ struct SafeSearchOff: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "off", abstract: "Stop to enforce it, of all engines or of some.",
         discussion: """
+            Without --group for everybody.
+
             Examples:
               webtun safesearch off
               webtun safesearch off youtube
+              webtun safesearch off --group guests
             """)
 
     @Argument(help: ArgumentHelp("Engines; without one, all.", valueName: "engine"))
     var engines: [String] = []
+    @OptionGroup var groups: GroupArguments
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        try store.setSafeSearch(false, engines)
+        try store.setSafeSearch(false, engines, groups: groups.groups)
         try SafeSearchLs.report(store, output)
     }
 }
@@ -95,9 +102,11 @@ struct SafeSearchLs: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let state = try BlocklistStore(state: global.stateDirectory).safeSearch()
+        let store = try BlocklistStore(state: global.stateDirectory)
+        let state = try store.safeSearch()
+        let labels = try GroupLabels(store)
         if output.json {
-            for engine in state.engines { print(SafeSearchLs.json(engine, state)) }
+            for engine in state.engines { print(SafeSearchLs.json(engine, state, labels)) }
             return
         }
         if state.engines.isEmpty {
@@ -105,13 +114,13 @@ struct SafeSearchLs: ParsableCommand {
             return
         }
         var table = Table([
-            .init("ENGINE"), .init("SAFE SEARCH"), .init("LEVELS"), .init("NAMES", .right),
+            .init("ENGINE"), .init("SAFE SEARCH", elastic: true), .init("LEVELS"), .init("NAMES", .right),
             .init("DOCUMENTED AT", elastic: true),
         ])
         for engine in state.engines {
-            let level = state.levels[engine.name]
+            let word = SafeSearchLs.word(engine, state, labels)
             table.append([
-                Table.Cell(engine.name), Table.Cell(level ?? "off", level == nil ? .dim : .green),
+                Table.Cell(engine.name), Table.Cell(word ?? "off", word == nil ? .dim : .green),
                 Table.Cell(engine.targets.map(\.level).joined(separator: " ")), "\(engine.names.count)",
                 Table.Cell(engine.source),
             ])
@@ -119,28 +128,37 @@ struct SafeSearchLs: ParsableCommand {
         table.print()
     }
 
+    /// `moderate`, or `strict for kids, moderate for default`; nil when it is off.
+    private static func word(_ engine: SearchEngine, _ state: SafeSearchState, _ labels: GroupLabels) -> String? {
+        let own = state.switches.filter { $0.engine == engine.name }
+        if own.isEmpty { return nil }
+        if own.count == 1, own[0].group == 0 { return own[0].level }
+        return own.map { "\($0.level) for \(labels.name($0.group))" }.joined(separator: ", ")
+    }
+
     /// One line, or one object an engine, after a switch was set.
     static func report(_ store: BlocklistStore, _ output: OutputOptions) throws {
         let state = try store.safeSearch()
+        let labels = try GroupLabels(store)
         if output.json {
-            for engine in state.engines { print(json(engine, state)) }
+            for engine in state.engines { print(json(engine, state, labels)) }
             return
         }
-        let words = state.engines.compactMap { engine in
-            state.levels[engine.name].map { engine.targets.count > 1 ? "\(engine.name) (\($0))" : engine.name }
+        let words = state.engines.compactMap { engine -> String? in
+            guard let word = word(engine, state, labels) else { return nil }
+            return engine.targets.count == 1 && word == engine.targets[0].level
+                ? engine.name : "\(engine.name) (\(word))"
         }
         print(words.isEmpty ? "safe search is off" : "safe search is on: \(words.joined(separator: ", "))".printable)
     }
 
-    private static func json(_ engine: SearchEngine, _ state: SafeSearchState) -> JSONValue {
-        .object([
-            ("engine", .string(engine.name)), ("on", .bool(state.levels[engine.name] != nil)),
-            ("level", .optional(state.levels[engine.name])),
+    private static func json(_ engine: SearchEngine, _ state: SafeSearchState, _ labels: GroupLabels) -> JSONValue {
+        let own = state.switches.filter { $0.engine == engine.name }
+        return .object([
+            ("engine", .string(engine.name)), ("on", .bool(!own.isEmpty)),
+            ("groups", .object(own.map { (labels.name($0.group), .string($0.level)) })),
             ("levels", .array(engine.targets.map { .string($0.level) })),
-            (
-                "targets",
-                .object(engine.targets.map { ($0.level, .array($0.values.map { .string($0) })) })
-            ),
+            ("targets", .object(engine.targets.map { ($0.level, .array($0.values.map { .string($0) })) })),
             ("names", .array(engine.names.map { .string($0) })), ("source", .string(engine.source)),
         ])
     }

@@ -47,11 +47,19 @@ enum StatusText {
             ("upstreams", strings(status.upstreams)),
             ("paused", .bool(status.pausedUntil != nil)),
             ("paused_until", status.pausedUntil.map { $0 < 0 ? .null : .string(moment($0)) } ?? .null),
+            ("pauses", .array((status.pauses ?? []).map(json))),
             ("fail", .string(status.fail)),
             ("problems", strings(status.problems)),
             ("version", .string(status.version)),
             ("pid", .integer(Int64(status.pid))),
             ("uptime", count(status.uptime)),
+        ])
+    }
+
+    private static func json(_ pause: DaemonStatus.Pause) -> JSONValue {
+        .object([
+            ("kind", .string(pause.kind)), ("subject", .string(pause.subject)),
+            ("until", pause.until.map { .string(moment($0)) } ?? .null),
         ])
     }
 
@@ -72,6 +80,10 @@ enum StatusText {
         for problem in status.problems { rows.append(("", style.paint(problem.printable, .yellow))) }
         if let until = status.pausedUntil {
             rows.append(("paused", until < 0 ? "until webtun resume" : "until \(moment(until))"))
+        }
+        for pause in status.pauses ?? [] {
+            let end = pause.until.map { moment($0) } ?? "webtun resume"
+            rows.append(("paused", "\(pause.kind) \(pause.subject)".printable + " until \(end)"))
         }
         let served = status.serve.map { "\($0.printable) (served)" }
         let links = status.links.map(\.printable) + served

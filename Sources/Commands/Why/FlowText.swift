@@ -55,7 +55,7 @@ enum FlowText {
             ("proto", .string(FlowProtocol.text(question.proto))), ("name", .optional(question.name)),
             ("verdict", .string(word(verdict))), ("reason", .string("\(verdict.reason)")),
             ("list", .optional(explanation.list)),
-            ("rule", .optional(explanation.flowRule.map(FlowLs.text) ?? explanation.rule)),
+            ("rule", .optional(explanation.flowRule.map({ FlowLs.text($0) }) ?? explanation.rule)),
             ("line", .optional(explanation.line)),
             ("user_rule", verdict.list == 0 ? .integer(Int64(verdict.rule)) : .null),
             ("comment", explanation.comment.map { $0.isEmpty ? .null : .string($0) } ?? .null),

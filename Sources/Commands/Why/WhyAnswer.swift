@@ -24,9 +24,11 @@ struct WhyAnswer {
 
     /// - Parameters:
     ///   - asker: the program and user whose query it is.
+    ///   - client: the address it comes from; nil: of nobody in particular.
     ///   - status: of the running webtun.
     init(
-        _ name: DomainName, type: String, _ asker: Owner, _ policy: PolicySnapshot, status: DaemonStatus?
+        _ name: DomainName, type: String, _ asker: Owner, client: IPAddress?, _ policy: PolicySnapshot,
+        status: DaemonStatus?
     ) throws {
         self.type = type.uppercased()
         pausedUntil = status?.pausedUntil
@@ -40,8 +42,19 @@ struct WhyAnswer {
         var room = reply.mutableSpan
         var bytes = unsafe room.mutableBytes
         let message = unsafe query.span.bytes
-        guard case .answer(let answer) = engine.handle(message, isStream: true, owner: asker, now: 1, into: &bytes),
-            let text = MessageText(Array(reply[..<answer.byteCount]), milliseconds: 0)
+        guard
+            case .answer(let answer) = engine.handle(
+                message, isStream: true, client: client ?? IPAddress(high: 0, low: 0), owner: asker, now: 1,
+                into: &bytes)
+        else {
+            own = nil
+            return
+        }
+        if answer.isSilent {
+            own = Own(rcode: "DROPPED", data: [])
+            return
+        }
+        guard let text = MessageText(Array(reply[..<answer.byteCount]), milliseconds: 0)
         else {
             own = nil
             return

@@ -45,7 +45,14 @@ public struct ControlClient: Sendable {
         try ask(.reload).notes
     }
 
-    private func ask(_ request: ControlRequest) throws(Failure) -> (status: DaemonStatus, notes: [String]) {
+    /// What the daemon's cache holds of a question.
+    public func cached(_ name: String, qtype: UInt16) throws(Failure) -> CachedAnswer? {
+        try ask(.cached(name: name, qtype: qtype)).cached
+    }
+
+    private func ask(
+        _ request: ControlRequest
+    ) throws(Failure) -> (status: DaemonStatus, notes: [String], cached: CachedAnswer?) {
         let line: [UInt8]
         do {
             line = try exchange(request.line)
@@ -61,7 +68,7 @@ public struct ControlClient: Sendable {
             throw .noAnswer("its answer is of another version")
         }
         guard reply.ok, let status = reply.status else { throw .refused(reply.error ?? "it gives no reason") }
-        return (status, reply.notes ?? [])
+        return (status, reply.notes ?? [], reply.cached)
     }
 
     private func exchange(_ request: [UInt8]) throws(KernelError) -> [UInt8] {

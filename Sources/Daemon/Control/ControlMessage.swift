@@ -8,6 +8,8 @@ public enum ControlRequest: Sendable, Equatable {
     case resume
     /// Read configuration and lists anew.
     case reload
+    /// What the cache holds of a question: a name as text and a query type.
+    case cached(name: String, qtype: UInt16)
 
     /// The line, with its end.
     var line: [UInt8] {
@@ -17,6 +19,7 @@ public enum ControlRequest: Sendable, Equatable {
             case .pause(let seconds): Body(request: "pause", seconds: seconds)
             case .resume: Body(request: "resume")
             case .reload: Body(request: "reload")
+            case .cached(let name, let qtype): Body(request: "cached", name: name, qtype: qtype)
             }
         return JSONLine.compose(body)
     }
@@ -36,7 +39,15 @@ public enum ControlRequest: Sendable, Equatable {
         guard body.seconds == nil || body.request == "pause" else {
             throw Refusal(reason: "\"\(body.request)\" takes no \"seconds\"")
         }
+        guard (body.name == nil && body.qtype == nil) == (body.request != "cached") else {
+            throw Refusal(reason: "\"cached\" takes \"name\" and \"qtype\", other requests do not")
+        }
         switch body.request {
+        case "cached":
+            guard let name = body.name, let qtype = body.qtype, name.utf8.count <= 1024 else {
+                throw Refusal(reason: "\"cached\" takes \"name\" and \"qtype\"")
+            }
+            return .cached(name: name, qtype: qtype)
         case "status": return .status
         case "pause":
             guard body.seconds != 0 else { throw Refusal(reason: "\"seconds\" must be above 0") }
@@ -50,6 +61,8 @@ public enum ControlRequest: Sendable, Equatable {
     private struct Body: Codable {
         var request: String
         var seconds: UInt64?
+        var name: String?
+        var qtype: UInt16?
     }
 }
 
@@ -63,9 +76,15 @@ public struct ControlReply: Codable, Sendable, Equatable {
     public var status: DaemonStatus?
     /// What the user should know of it.
     public var notes: [String]?
+    /// To `cached`.
+    public var cached: CachedAnswer?
 
     static func done(_ status: DaemonStatus, notes: [String]? = nil) -> ControlReply {
         ControlReply(ok: true, status: status, notes: notes)
+    }
+
+    static func done(_ status: DaemonStatus, cached: CachedAnswer) -> ControlReply {
+        ControlReply(ok: true, status: status, cached: cached)
     }
 
     static func refused(_ reason: String) -> ControlReply {

@@ -24,6 +24,8 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var upstreams: [String]
     /// Microseconds since 1970 in UTC; -1: until resumed; nil: not paused.
     public var pausedUntil: Int64?
+    /// The pauses of groups, clients, users and programs; nil: not told.
+    public var pauses: [Pause]?
     /// What a blocked name is answered with; nil: not told.
     public var blocking: Blocked?
     public var counters: Counters
@@ -31,6 +33,15 @@ public struct DaemonStatus: Codable, Sendable, Equatable {
     public var log: Log?
     /// nil: nothing is exported.
     public var export: Export?
+
+    /// Something that is paused.
+    public struct Pause: Codable, Sendable, Equatable {
+        /// `group`, `address`, `mac`, `user` or `app`.
+        public var kind: String
+        public var subject: String
+        /// Microseconds since 1970 in UTC; nil: until resumed.
+        public var until: Int64?
+    }
 
     /// How the log's writer is getting on; counts are since the start.
     public struct Log: Codable, Sendable, Equatable {

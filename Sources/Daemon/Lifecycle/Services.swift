@@ -10,26 +10,6 @@ extension Session {
     /// The niceness of work that can be a little late.
     private static let courtesy: Int32 = 5
 
-    /// Brings changed lists and rules into force as soon as they are committed.
-    func followPolicy(_ engine: RunningEngine) async throws {
-        guard let policy = state.withLock({ $0.policy }) else { return }
-        try await OwnThread.repeating("webtun-policy") { [self] pace in
-            var follower: PolicyFollower?
-            repeat {
-                do {
-                    let current = try follower ?? PolicyFollower(state: options.state, current: policy)
-                    follower = current
-                    if let policy = try current.poll() {
-                        adopt(policy, engine)
-                    }
-                    report(.lists, nil)
-                } catch {
-                    report(.lists, "the lists in force stay, changes cannot be read: \(error)")
-                }
-            } while pace.wait(milliseconds: follower?.pause ?? 250, hearing: follower?.number)
-        }
-    }
-
     /// Fetches lists on the web when they are due. What is fetched comes into force as any change of the lists does.
     func followSubscriptions() async throws {
         try await OwnThread.repeating("webtun-fetch") { [self] pace in
@@ -55,12 +35,6 @@ extension Session {
         case .failure(let error):
             logger.warning("list not updated, its names stay: \(error)", metadata: ["name": "\(list.name)"])
         }
-    }
-
-    private func adopt(_ policy: PolicySnapshot, _ engine: RunningEngine) {
-        engine.loop.adopt(policy)
-        state.withLock { $0.policy = policy }
-        logger.info("lists and rules changed", metadata: ["names": "\(policy.names)"])
     }
 
     /// The configured servers, or those the machine uses at this moment.

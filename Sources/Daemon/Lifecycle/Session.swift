@@ -150,6 +150,7 @@ final class Session: Sendable {
         loop.start()
         let engine = RunningEngine(
             capture: capture, loop: loop, settings: book, ring: ring, writer: writer, exporter: exporter)
+        restorePause(policy, engine)
         do {
             try await body(engine)
         } catch {

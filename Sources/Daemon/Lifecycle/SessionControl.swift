@@ -13,11 +13,11 @@ extension Session {
         case .status:
             break
         case .pause(let seconds):
-            pause(seconds, engine)
+            do { try pause(seconds, engine) } catch { return .refused("\(error)") }
         case .resume:
-            engine.loop.setPaused(until: 0)
-            state.withLock { $0.pausedUntil = nil }
-            logger.notice("resumed")
+            do { try resume(engine) } catch {
+                return .refused("filtering again, but the next start may pause: \(error)")
+            }
         case .reload:
             do {
                 let notes = try reload(engine)
@@ -25,19 +25,15 @@ extension Session {
             } catch {
                 return .refused("\(error)")
             }
+        case .cached(let name, let qtype):
+            let peek = CachePeek(name, qtype: qtype)
+            engine.loop.ask(peek)
+            guard case .found(let found) = await peek.result() else {
+                return .refused("the cache could not be looked at")
+            }
+            return .done(status(engine), cached: CachedAnswer(found))
         }
         return .done(status(engine))
-    }
-
-    private func pause(_ seconds: UInt64?, _ engine: RunningEngine) {
-        if let seconds {
-            engine.loop.setPaused(until: Clock.monotonic() + seconds * 1_000_000_000)
-            state.withLock { $0.pausedUntil = Clock.unixMicroseconds() + Int64(seconds) * 1_000_000 }
-        } else {
-            engine.loop.setPaused(until: .max)
-            state.withLock { $0.pausedUntil = -1 }
-        }
-        logger.notice("paused", metadata: ["for": "\(seconds.map(Seconds.print) ?? "until resumed")"])
     }
 
     /// SIGHUP: as the request, but what happens is logged.

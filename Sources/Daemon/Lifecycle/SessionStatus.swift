@@ -29,6 +29,9 @@ extension Session {
             serve: capture.links.filter { $0.captured && $0.served }.map(\.name), names: state.policy?.names ?? 0,
             upstreams: state.upstreams.map(\.description), pausedUntil: state.pausedUntil, counters: .init())
         status.owners = state.owners.map { owners in owners.problem.map { "lookup: \($0)" } ?? "kernel" }
+        status.pauses = state.policy?.pauses(at: Clock.unixMicroseconds()).filter { $0.scope != .all }.map {
+            .init(kind: $0.scope.kind, subject: $0.scope.text, until: $0.until)
+        }
         if !isAlive && state.problems[.loop] == nil { status.problems.append("packets are not answered") }
         for source in Source.allCases {
             if let problem = state.problems[source], !status.problems.contains(problem) {
