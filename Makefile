@@ -60,6 +60,7 @@ bench: release
 	Benchmarks/run
 	Benchmarks/flows
 	Benchmarks/log
+	Benchmarks/lists
 
 # Coverage-guided fuzzing, FUZZ_SECONDS for each target; inputs that break a promise are kept in Fuzz/FailCases.
 fuzz:

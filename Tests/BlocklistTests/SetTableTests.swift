@@ -161,7 +161,7 @@ struct SetTableTests {
         let header = try IndexImage(bytes: good).header
         let fields: [WritableKeyPath<IndexHeader, UInt64>] = [
             \.names, \.lines, \.classesAt, \.classes, \.textsAt, \.textsSize, \.setsAt, \.sets, \.membersAt, \.members,
-            \.linesAt, \.recordsAt, \.setBits, \.allowedPrefixesAt, \.deniedPrefixesAt,
+            \.linesAt, \.recordsAt, \.setBits, \.allowedPrefixesAt, \.deniedPrefixesAt, \.parentsAt, \.parentBits,
         ]
         for field in fields {
             for value in [UInt64.max, 1 << 63, 1 << 40, UInt64(good.count) + 64] {

@@ -51,6 +51,7 @@ struct IndexBuilder: ~Copyable {
     private var sources = 0
     private var scratch = NameScratch()
     private var records: [Record] = []
+    private var parents = ParentFilter()
     private var depths: (low: UInt64, high: UInt64) = (0, 0)
     private let namesPerLine: Int
     private var allowed = PrefixTableBuilder()
@@ -120,6 +121,7 @@ struct IndexBuilder: ~Copyable {
         var end = text.count
         var at = end
         var depth = 0
+        var parent: UInt64 = 0
         while at > 0 {
             at -= 1
             let byte = unsafe name.load(fromByteOffset: at, as: UInt8.self)
@@ -129,9 +131,11 @@ struct IndexBuilder: ~Copyable {
             guard 1...NameBytes.longestLabel ~= end - start else { return nil }
             unsafe hash.prepend(name + start, end - start)
             depth += 1
+            if depth == ParentFilter.depth { parent = hash.place }
             end = at
             if at == 0 && byte == NameBytes.dot { return nil }
         }
+        if depth > ParentFilter.depth { parents.add(parent) }
         if depth < 64 { depths.low |= 1 << UInt64(depth) } else { depths.high |= 1 << UInt64(depth - 64) }
         return hash
     }
@@ -150,6 +154,7 @@ struct IndexBuilder: ~Copyable {
         try sink.append(sets, &header)
         try sink.append(records, namesPerLine: namesPerLine, setBits: sets.bits, &header)
         records = []
+        try sink.append(IndexBuilder.take(&parents), &header)
         try sink.align(64)
         header.patternsAt = UInt64(sink.written)
         try sink.append(patternTable())
@@ -159,6 +164,12 @@ struct IndexBuilder: ~Copyable {
         header.deniedPrefixesAt = UInt64(sink.written)
         try sink.append(IndexBuilder.take(&denied).finish())
         return try sink.finish(header)
+    }
+
+    private static func take(_ parents: inout ParentFilter) -> ParentFilter {
+        let taken = parents
+        parents = ParentFilter()
+        return taken
     }
 
     /// Takes a table's prefixes out, so that sorting does not copy them.

@@ -20,6 +20,7 @@ struct IndexCheck {
         try check.classes()
         try check.sets()
         try check.patterns()
+        try check.parents()
         try check.prefixes(header.allowedPrefixesAt)
         try check.prefixes(header.deniedPrefixesAt)
     }
@@ -57,6 +58,12 @@ struct IndexCheck {
         try require(header.setBits <= 24 && header.names <= UInt64(UInt32.max), "the records are too long")
         let bits = header.names * (UInt64(NameHash.checkBits) + header.setBits)
         try section(header.recordsAt, (bits + 7) / 8 + UInt64(IndexView.recordSlack), bytes: 1, 1, "the records")
+    }
+
+    private func parents() throws(BlocklistError) {
+        try require(
+            9...UInt64(ParentFilter.mostBits) ~= header.parentBits, "the parents have \(header.parentBits) bits")
+        try section(header.parentsAt, 1 << (header.parentBits - 3), bytes: 1, 8, "the parents")
     }
 
     private func word(_ section: UInt64, _ index: Int) -> UInt32 {

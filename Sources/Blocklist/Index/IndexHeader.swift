@@ -9,12 +9,13 @@
 ///   members   u32 each, rows of a count and so many classes in their order of precedence
 ///   lines     64 bytes each: number of the first name u32, ends of four runs u8 × 4, 56 fingerprints; and one more
 ///   records   of each name, packed: 48 bits of hash and the number of its set
+///   parents   a bitmap, u64 each: `ParentFilter`
 ///   patterns  `PatternTable`, its tags are classes
 ///   prefixes  two tables (`PrefixLayout`), of the allow lists and of the deny lists
 /// ```
 struct IndexHeader: Equatable {
     static let magic: UInt64 = 0x7865_646E_6962_7477  // "wtbindex"
-    static let version: UInt64 = 4
+    static let version: UInt64 = 5
     static let size = 256
 
     /// The database's random identity.
@@ -48,6 +49,9 @@ struct IndexHeader: Equatable {
     var allowedPrefixesAt: UInt64 = 0
     var deniedPrefixesAt: UInt64 = 0
     var patternsAt: UInt64 = 0
+    var parentsAt: UInt64 = 0
+    /// Bits of a hash that the bitmap of parents has a bit for: 9 to 27.
+    var parentBits: UInt64 = 9
 
     /// The words behind magic and version, in their order in the file.
     private static var fields: [WritableKeyPath<IndexHeader, UInt64>] {
@@ -55,7 +59,8 @@ struct IndexHeader: Equatable {
             \.identity, \.generation, \.seed, \.names, \.lines, \.classesAt, \.classes, \.textsAt, \.textsSize,
             \.setsAt,
             \.sets, \.membersAt, \.members, \.linesAt, \.recordsAt, \.setBits, \.depthsLow, \.depthsHigh, \.fileSize,
-            \.bodyChecksum, \.hashMask, \.allowedPrefixesAt, \.deniedPrefixesAt, \.patternsAt,
+            \.bodyChecksum, \.hashMask, \.allowedPrefixesAt, \.deniedPrefixesAt, \.patternsAt, \.parentsAt,
+            \.parentBits,
         ]
     }
 

@@ -10,8 +10,11 @@ final class IndexImage: Sendable {
     private nonisolated(unsafe) let memory: UnsafeMutableRawPointer
     private let size: Int
     private let mapped: Bool
+    /// The lines of a large index, which every look-up touches; nil: they are those of `memory`.
+    private let lines: HugeCopy?
 
-    /// Maps an index file, read-only, after its checksum has been found right. Pages come in as they are needed.
+    /// Maps an index file, read-only, after its checksum has been found right. Pages come in as they are needed; the lines of
+    /// a large one are copied.
     ///
     /// - Throws: `BlocklistError.indexMissing`, `.indexCorrupt`, `.system`.
     init(path: String) throws(BlocklistError) {
@@ -31,7 +34,8 @@ final class IndexImage: Sendable {
         }
         unsafe self.memory = unsafe memory
         mapped = true
-        view = unsafe IndexView(header, memory)
+        lines = unsafe IndexImage.copyLines(header, memory)
+        view = unsafe IndexView(header, memory, lines: lines?.base)
     }
 
     /// An index of the bytes that `IndexBuilder` made in memory.
@@ -50,6 +54,7 @@ final class IndexImage: Sendable {
         }
         unsafe self.memory = unsafe memory
         mapped = false
+        lines = nil
         view = unsafe IndexView(header, memory)
     }
 
@@ -59,6 +64,19 @@ final class IndexImage: Sendable {
         } else {
             unsafe memory.deallocate()
         }
+    }
+
+    /// Copies the lines of a mapped index when they fill half a huge page or more, and lets the mapping's pages go.
+    @unsafe
+    private static func copyLines(_ header: IndexHeader, _ memory: UnsafeMutableRawPointer) -> HugeCopy? {
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: memory + Int(header.linesAt), count: IndexView.linesSize(header))
+        guard bytes.count >= HugeCopy.page / 2, let copy = unsafe HugeCopy(bytes) else { return nil }
+        let page = 4096
+        let first = (Int(header.linesAt) + page - 1) & ~(page - 1)
+        let last = (Int(header.linesAt) + bytes.count) & ~(page - 1)
+        if last > first { _ = unsafe madvise(memory + first, last - first, MADV_DONTNEED) }
+        return copy
     }
 
     // MARK: Cold path

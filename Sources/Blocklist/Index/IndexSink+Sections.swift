@@ -40,6 +40,20 @@ extension IndexSink {
         try append(words: sets.members)
     }
 
+    /// The bitmap of names with listed ones below.
+    mutating func append(_ parents: consuming ParentFilter, _ header: inout IndexHeader) throws(BlocklistError) {
+        let (words, bits) = parents.finish()
+        try align(64)
+        header.parentsAt = UInt64(written)
+        header.parentBits = UInt64(bits)
+        var next = 0
+        while next < words.count {
+            let part = words[next..<min(next + 8192, words.count)]
+            try append(part.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(8 * $0)) } })
+            next += part.count
+        }
+    }
+
     private mutating func append(words: [UInt32]) throws(BlocklistError) {
         try append(words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } })
     }

@@ -54,26 +54,32 @@ struct IndexView: @unchecked Sendable {
     private let sets: UnsafeRawPointer
     private let setCount: Int
     private let members: UnsafeRawPointer
+    private let parents: UnsafeRawPointer
+    private let parentBits: UInt64
     private let classes: UnsafeRawPointer
     /// The patterns of the lists; their tags are classes.
     let patterns: PatternTable.View
     private let allowedPrefixes: PrefixTable
     private let deniedPrefixes: PrefixTable
 
-    /// - Parameter base: the first byte of an index that `IndexCheck` found right.
-    init(_ header: IndexHeader, _ base: UnsafeRawPointer) {
+    /// - Parameters:
+    ///   - base: the first byte of an index that `IndexCheck` found right.
+    ///   - lines: a copy of its lines, `linesSize(header)` bytes; nil: those of the index.
+    init(_ header: IndexHeader, _ base: UnsafeRawPointer, lines copy: UnsafeRawPointer? = nil) {
         seed = header.seed
         mask = header.hashMask & IndexView.placeMask
         names = Int(header.names)
         depths = (header.depthsLow, header.depthsHigh)
         lineCount = header.lines
-        unsafe lines = base + Int(header.linesAt)
+        unsafe lines = copy ?? base + Int(header.linesAt)
         unsafe records = base + Int(header.recordsAt)
         recordBits = NameHash.checkBits + Int(header.setBits)
         setMask = 1 << header.setBits - 1
         unsafe sets = base + Int(header.setsAt)
         setCount = Int(header.sets)
         unsafe members = base + Int(header.membersAt)
+        unsafe parents = base + Int(header.parentsAt)
+        parentBits = header.parentBits
         unsafe classes = base + Int(header.classesAt)
         classCount = Int(header.classes)
         unsafe patterns = PatternTable.View(base + Int(header.patternsAt))
@@ -81,11 +87,26 @@ struct IndexView: @unchecked Sendable {
         unsafe deniedPrefixes = PrefixTable(base + Int(header.deniedPrefixesAt))
     }
 
+    /// Bytes of the lines, those behind the last included.
+    static func linesSize(_ header: IndexHeader) -> Int {
+        (Int(header.lines) + 1) * lineSize + lineSlack
+    }
+
     /// Whether any name of this many labels (1 to 127) is listed.
     @inline(__always)
     func lists(depth: Int) -> Bool {
         let word = depth < 64 ? depths.low : depths.high
         return word >> UInt64(depth & 63) & 1 != 0
+    }
+
+    /// Whether a name of two labels may have listed names below it; `false` is sure.
+    ///
+    /// - Parameter place: `NameHash.place`, of this view's seed.
+    @inline(__always)
+    func hasBelow(_ place: UInt64) -> Bool {
+        let bit = place >> (64 - parentBits)
+        let word = unsafe parents.load(fromByteOffset: Int(bit >> 6) * 8, as: UInt64.self)
+        return word >> (bit & 63) & 1 != 0
     }
 
     /// The first word of the line where a name of this hash would be, which brings the line into the cache.

@@ -16,10 +16,12 @@ extension PolicySnapshot {
             unsafe hash.prepend(query.text(place), end - place)
             end = place - 1
             let depth = query.labels - index
+            let value = hash.place
+            // Below most names of two labels nothing is listed.
+            if depth == ParentFilter.depth, !hasBelow(value) { index = 0 }
             guard lists.lists(depth: depth) || rules.lists(depth: depth) || bypassNames.lists(depth: depth) else {
                 continue
             }
-            let value = hash.place
             batch.append(.init(place: value, check: hash.check, head: lists.head(value), depth: depth))
             if batch.isFull {
                 judge(batch, query, qtype, profile, &best)
@@ -40,6 +42,12 @@ extension PolicySnapshot {
             return verdict
         }
         return best.listed ?? best.bypass ?? .forward
+    }
+
+    /// Whether a name of two labels may have listed names, or names with a rule, below it.
+    @inline(__always)
+    private func hasBelow(_ place: UInt64) -> Bool {
+        lists.hasBelow(place) || rules.hasBelow(place) || bypassNames.hasBelow(place)
     }
 
     @inline(__always)

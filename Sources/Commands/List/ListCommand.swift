@@ -1,6 +1,7 @@
 import ArgumentParser
 import Blocklist
 import Daemon
+import Glibc
 
 /// `webtun list`
 struct ListCommand: ParsableCommand {
@@ -27,8 +28,12 @@ struct ListCommand: ParsableCommand {
 
 /// What the commands that change lists have in common.
 enum ListWork {
+    /// Long work gives way to the answering of queries: this command's niceness grows by ten, once.
+    private static let givingWay: CInt = nice(10)
+
     /// Runs `body` with a progress bar for a file or for the index.
     static func withProgress<T>(_ label: String, _ body: (@escaping ProgressHandler) throws -> T) rethrows -> T {
+        _ = givingWay
         let bars = ProgressBars(label)
         defer { bars.finish() }
         return try body { progress in bars.update(progress) }
