@@ -49,6 +49,25 @@ struct {
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
+/* Nanoseconds of CLOCK_MONOTONIC, up to two ticks behind. The verifier makes a load of bpf_jiffies64 where bpf_ktime_get_coarse_ns stays a
+ * call, which costs as much as half of what else a packet of the fast path needs. */
+static __always_inline __u64 time_of(const struct capture_control *now)
+{
+    return bpf_jiffies64() * config.tick + now->offset;
+}
+
+static __always_inline const struct capture_control *present(void)
+{
+    __u32 zero = 0;
+    return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline __u64 coarse_time(void)
+{
+    const struct capture_control *now = present();
+    return now ? time_of(now) : 0;
+}
+
 /* A packet as full mode sees it. `key` is that of its flow, in the direction of the packet. */
 struct segment {
     struct capture_key6 key;
@@ -191,31 +210,46 @@ static __always_inline void fragment_key(const struct segment *segment, struct c
     key->destination_port = segment->pieces.identification & 0xffff;
 }
 
-/* Counts a packet in its flow, in packets and bytes of the wire. `link`: bytes before the IP header. */
-static __always_inline void count(struct __sk_buff *skb, const struct segment *segment, struct capture_track *flow,
-                                  __u32 link, bool out)
+/* Counts a packet in its flow, in packets and bytes of the wire. `bytes`: of the IP packet; `link`: those before the IP
+ * header; `headers`: up to the end of TCP's or UDP's header. */
+static __always_inline void add(struct __sk_buff *skb, struct capture_track *flow, __u64 bytes, __u32 link, __u32 headers,
+                                __u64 now, bool out)
 {
-    __u64 packets = 1, bytes = segment->bytes;
-    __u32 size = skb->gso_size;
+    __u64 packets = 1;
+    __u32 size = skb->gso_size, length = skb->len;
     if (size) {
-        __u32 length = skb->len - link, headers = segment->payload - link;
         if (length > headers)
             packets = (length - headers + size - 1) / size;
-        bytes = length + (packets - 1) * headers;
+        bytes = length - link + (packets - 1) * (headers - link);
     }
     if (out) {
         __sync_fetch_and_add(&flow->packets_out, packets);
         __sync_fetch_and_add(&flow->bytes_out, bytes);
+        flow->seen_out = now;
     } else {
         __sync_fetch_and_add(&flow->packets_in, packets);
         __sync_fetch_and_add(&flow->bytes_in, bytes);
+        flow->seen_in = now;
     }
-    flow->seen = bpf_ktime_get_coarse_ns();
+}
+
+/* The same, with what ends a connection. */
+static __always_inline void count(struct __sk_buff *skb, const struct segment *segment, struct capture_track *flow,
+                                  __u32 link, bool out)
+{
+    add(skb, flow, segment->bytes, link, segment->payload, coarse_time(), out);
     __u32 ends = segment->tcp & TCP_RST ? CAPTURE_RST : 0;
     if (segment->tcp & TCP_FIN)
         ends |= out ? CAPTURE_FIN_OUT : CAPTURE_FIN_IN;
     if (ends & ~flow->flags)
         __sync_fetch_and_or(&flow->flags, ends);
+}
+
+/* A second of silence, after which another socket's datagrams of the same ports are another flow. */
+static __always_inline bool is_silent(const struct capture_track *flow, __u64 now)
+{
+    const __u64 second = 1000000000ull;
+    return now - flow->seen_out > second && now - flow->seen_in > second;
 }
 
 static __always_inline bool is_closed(const struct capture_track *flow)
@@ -224,10 +258,8 @@ static __always_inline bool is_closed(const struct capture_track *flow)
     return (flow->flags & CAPTURE_RST) || (flow->flags & both) == both;
 }
 
-static __always_inline bool is_allowed(const struct capture_track *flow)
+static __always_inline bool is_allowed(const struct capture_track *flow, const struct capture_control *now)
 {
-    __u32 zero = 0;
-    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
     return flow->verdict == CAPTURE_ALLOW && now && flow->epoch == now->epoch;
 }
 
@@ -238,13 +270,18 @@ static __always_inline bool has_prefix(void *map, const struct segment *segment)
     return bpf_map_lookup_elem(map, &key);
 }
 
+/* A client's flow is counted on the client's link: its answers may look the same on the link by which they arrive. */
+static __always_inline bool is_counted_here(struct __sk_buff *skb, const struct capture_track *flow)
+{
+    return flow->where.kind != CAPTURE_SERVED || flow->where.ifindex == skb->ifindex;
+}
+
 /* Carries out what the daemon decided. */
 static __always_inline int obey(struct capture_order *order)
 {
     struct capture_key6 key = order->key;
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &key);
-    __u32 zero = 0;
-    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
+    const struct capture_control *now = present();
 
     order->found = 0;
     if (!flow || !now)
@@ -257,6 +294,22 @@ static __always_inline int obey(struct capture_order *order)
     flow->verdict = CAPTURE_UNDECIDED;
     flow->epoch = now->epoch;
     flow->verdict = order->verdict;
+    return 0;
+}
+
+/* Begins the epoch that is asked for, unless 0, and sets the clock of the programs where it has gone wrong by a tick, so that it
+ * does not go to and fro. */
+static __always_inline int set_control(const struct capture_control *wanted)
+{
+    __u32 zero = 0;
+    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return 0;
+    if (wanted->epoch)
+        now->epoch = wanted->epoch;
+    __u64 offset = bpf_ktime_get_ns() - (bpf_jiffies64() + 1) * config.tick;
+    if (offset - now->offset + config.tick > 2ull * config.tick)
+        now->offset = offset;
     return 0;
 }
 

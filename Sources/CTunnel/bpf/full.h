@@ -3,9 +3,6 @@
 #ifndef WEBTUN_FULL_H
 #define WEBTUN_FULL_H
 
-/* A second of silence after which another socket's datagrams of the same ports are another flow. */
-#define SILENCE 1000000000ull
-
 /* For many, or for neighbours only: none of webtun's business. */
 static __always_inline bool is_link_scope(const struct segment *segment, const struct capture_flow *where)
 {
@@ -84,7 +81,7 @@ static __always_inline int capture_later(struct __sk_buff *skb, const struct seg
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &key);
     if (flow) {
         count(skb, segment, flow, link, true);
-        passed = passed && is_allowed(flow);
+        passed = passed && is_allowed(flow, present());
     }
     return passed ? leave_alone(skb, where->kind) : take(skb, where, true);
 }
@@ -144,7 +141,7 @@ static __always_inline bool begins_anew(const struct segment *segment, const str
     bool other = cookie && flow->cookie && cookie != flow->cookie;
     if (segment->key.protocol == IPPROTO_TCP)
         return opens(segment) && (other || is_closed(flow));
-    return other && bpf_ktime_get_coarse_ns() - flow->seen > SILENCE;
+    return other && is_silent(flow, coarse_time());
 }
 
 static __always_inline void begin_anew(struct capture_track *flow, __u64 cookie)
@@ -152,15 +149,15 @@ static __always_inline void begin_anew(struct capture_track *flow, __u64 cookie)
     flow->verdict = CAPTURE_UNDECIDED;
     flow->flags = 0;
     flow->cookie = cookie;
-    flow->packets_out = flow->bytes_out = flow->packets_in = flow->bytes_in = 0;
-    flow->began = bpf_ktime_get_coarse_ns();
+    flow->packets_out = flow->bytes_out = flow->packets_in = flow->bytes_in = flow->seen_in = 0;
+    flow->began = coarse_time();
 }
 
 /* Enters a flow into the table. */
 static __always_inline struct capture_track *enter(const struct segment *segment, const struct capture_flow *where,
                                                    __u64 cookie)
 {
-    struct capture_track track = {.where = *where, .cookie = cookie, .began = bpf_ktime_get_coarse_ns()};
+    struct capture_track track = {.where = *where, .cookie = cookie, .began = coarse_time()};
     bpf_map_update_elem(&flows, &segment->key, &track, BPF_NOEXIST);
     return bpf_map_lookup_elem(&flows, &segment->key);
 }
@@ -171,6 +168,8 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         COUNT(passed);
         return NEXT;
     }
+    if (fast_out(skb, ether))
+        return leave_alone(skb, kind);
     _Alignas(8) struct capture_flow where = {.kind = kind, .ifindex = skb->ifindex};
     struct segment segment = {};
     __u32 link = 0;
@@ -196,7 +195,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &segment.key);
     if (flow && begins_anew(&segment, flow, cookie))
         begin_anew(flow, cookie);
-    bool allowed = flow && is_allowed(flow);
+    bool allowed = flow && is_allowed(flow, present());
     if (!allowed) {
         if (is_link_scope(&segment, &where) || is_signal(&segment))
             return NEXT;
@@ -237,22 +236,16 @@ static __always_inline bool begins_inbound(const struct segment *segment)
     return !is_icmp(segment);
 }
 
-/* A client's flow is counted on the client's link: its answers may look the same on the link by which they arrive. */
-static __always_inline void count_answer(struct __sk_buff *skb, const struct segment *segment,
-                                         struct capture_track *flow, __u32 link)
-{
-    if (flow->where.kind != CAPTURE_SERVED || flow->where.ifindex == skb->ifindex)
-        count(skb, segment, flow, link, false);
-}
-
 /* The other direction: counts what answers a flow, and remembers flows that the far side begins. Nothing is held up. */
 static __always_inline int full_return(struct __sk_buff *skb, bool ether)
 {
+    if (skb->mark == config.mark || fast_in(skb, ether))
+        return NEXT;
     _Alignas(8) struct capture_flow where = {};
     struct segment segment = {};
     __u32 link = 0;
     __u16 protocol = 0;
-    if (skb->mark == config.mark || !read_link(skb, ether, &where, &link, &protocol))
+    if (!read_link(skb, ether, &where, &link, &protocol))
         return NEXT;
     read_segment(skb, link, false, protocol, &segment);
     if (!segment.family || segment.pieces.broken)
@@ -266,8 +259,8 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
             return NEXT;
         key = datagram->flow;
         flow = bpf_map_lookup_elem(&flows, &key);
-        if (flow)
-            count_answer(skb, &segment, flow, link);
+        if (flow && is_counted_here(skb, flow))
+            count(skb, &segment, flow, link, false);
         return NEXT;
     }
     if (is_link_scope(&segment, &where))
@@ -285,7 +278,8 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
         bpf_map_update_elem(&inbound, &segment.key, &value, BPF_ANY);
         return NEXT;
     }
-    count_answer(skb, &segment, flow, link);
+    if (is_counted_here(skb, flow))
+        count(skb, &segment, flow, link, false);
     if (segment.pieces.fragment) {
         struct capture_fragments value = {.flow = segment.key, .where = where, .passed = 1};
         bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);

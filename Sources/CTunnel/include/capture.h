@@ -8,7 +8,8 @@
 struct capture_config {
     __u32 tun;      /* ifindex of the TUN */
     __u32 mark;     /* packets that carry this mark (SO_MARK) pass */
-    __u32 reserved[2];
+    __u32 tick;     /* nanoseconds of a jiffy */
+    __u32 reserved;
 };
 
 /* Where a flow was captured, and so where packets of it that come out of the TUN belong. */
@@ -28,21 +29,26 @@ struct capture_flow {
     __u8 has_ether;
 };
 
-/* How long a flow is followed in full mode, and what was decided: value of the map `flows`. Packets are those of the wire: a
+/* What is known of a flow in full mode, and what was decided: value of the map `flows`. Packets are those of the wire: a
  * super-packet counts as what it is cut into. Bytes are those of IP packets, IP headers included. Times are nanoseconds of
- * CLOCK_MONOTONIC_COARSE. */
+ * CLOCK_MONOTONIC, by ticks.
+ *
+ * The two directions are counted by different processors at the same time, so their counts are kept in different cache
+ * lines: with what the kernel puts before a value (48 bytes and the key) an entry takes three lines of 64 bytes, of which the
+ * last one is written by what comes in alone. */
 struct capture_track {
-    struct capture_flow where;
-    __u32 epoch;   /* under which `verdict` holds */
-    __u16 verdict; /* enum capture_verdict */
+    __u64 packets_out, bytes_out; /* by the side that began the flow */
+    __u64 seen_out; /* the last of them */
+    __u32 epoch;    /* under which `verdict` holds */
+    __u16 verdict;  /* enum capture_verdict */
     __u16 reserved;
+    struct capture_flow where;
     __u32 flags; /* CAPTURE_FIN_OUT ... */
     __u32 reserved2;
-    __u64 cookie;  /* of the socket, 0 when it is not this machine's */
-    __u64 began;   /* its first packet; another value means another flow of the same addresses and ports */
-    __u64 seen;    /* its last packet */
-    __u64 packets_out, bytes_out; /* by the side that began the flow */
+    __u64 cookie; /* of the socket, 0 when it is not this machine's */
+    __u64 began;  /* its first packet; another value means another flow of the same addresses and ports */
     __u64 packets_in, bytes_in;
+    __u64 seen_in;
 };
 
 enum capture_verdict {
@@ -96,10 +102,11 @@ struct capture_prefix {
     __u32 address[4];
 };
 
-/* Value of the map `control`, changed while the programs run. */
+/* Value of the map `control`, changed while the programs run by the program `flow_control`, whose input it is too. */
 struct capture_control {
-    __u32 epoch;
+    __u32 epoch; /* of the verdicts that hold; as input 0: unchanged */
     __u32 reserved;
+    __u64 offset; /* CLOCK_MONOTONIC less the time that jiffies tell, nanoseconds; ignored as input */
 };
 
 /* Value of the per-CPU map `counters`, packets. */
@@ -124,10 +131,13 @@ _Static_assert(sizeof(struct capture_flow) == 24, "capture_flow");
 _Static_assert(sizeof(struct capture_key4) == 16, "capture_key4");
 _Static_assert(sizeof(struct capture_key6) == 40, "capture_key6");
 _Static_assert(sizeof(struct capture_counters) == 96, "capture_counters");
-_Static_assert(sizeof(struct capture_track) == 96, "capture_track");
+_Static_assert(sizeof(struct capture_track) == 104, "capture_track");
+_Static_assert((48 + sizeof(struct capture_key6) + sizeof(struct capture_track)) % 64 == 0, "lines of capture_track");
+_Static_assert(
+    48 + sizeof(struct capture_key6) + __builtin_offsetof(struct capture_track, packets_in) >= 128, "lines of capture_track");
 _Static_assert(sizeof(struct capture_order) == 48, "capture_order");
 _Static_assert(sizeof(struct capture_fragments) == 72, "capture_fragments");
 _Static_assert(sizeof(struct capture_prefix) == 24, "capture_prefix");
-_Static_assert(sizeof(struct capture_control) == 8, "capture_control");
+_Static_assert(sizeof(struct capture_control) == 16, "capture_control");
 
 #endif
