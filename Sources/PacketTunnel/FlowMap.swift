@@ -30,7 +30,7 @@ public final class FlowMap: @unchecked Sendable {
     ///
     /// - Parameter key: in the direction of the flow's first packet.
     public func lookup(_ key: FlowKey) -> FlowRecord? {
-        var key = capture_key6(key)
+        var key = capture_key(key)
         var track = capture_track()
         guard unsafe bpf_map_lookup_elem(flows, &key, &track) == 0 else { return nil }
         return FlowRecord(track, epoch: epoch)
@@ -68,7 +68,7 @@ public final class FlowMap: @unchecked Sendable {
     }
 
     private func send(_ key: FlowKey, _ verdict: UInt32) -> Bool {
-        var order = capture_order(key: capture_key6(key), verdict: verdict, found: 0)
+        var order = capture_order(key: capture_key(key), verdict: verdict, found: 0)
         return unsafe withUnsafeMutablePointer(to: &order) { order in
             // The kernel copies the answer back to where the order was.
             unsafe run(self.order, order, MemoryLayout<capture_order>.size) && order.pointee.found == 1
@@ -89,7 +89,7 @@ public final class FlowMap: @unchecked Sendable {
         setControl(0)
         let epoch = epoch
         let room = 1024
-        var keys = [capture_key6](repeating: capture_key6(), count: room)
+        var keys = [capture_key](repeating: capture_key(), count: room)
         var tracks = [capture_track](repeating: capture_track(), count: room)
         var (from, to): (UInt32, UInt32) = (0, 0)
         var isFirst = true
@@ -120,20 +120,20 @@ extension FlowRecord {
     }
 }
 
-extension capture_key6 {
+extension capture_key {
     init(_ key: FlowKey) {
         self.init(
             source: words(key.source), destination: words(key.destination), source_port: key.sourcePort.bigEndian,
             destination_port: key.destinationPort.bigEndian, protocol: key.proto, fragment: 0,
-            zero: key.source.isIPv6 ? 6 : 4)
+            version: key.source.isIPv6 ? 6 : 4)
     }
 }
 
 extension FlowKey {
-    init(_ key: capture_key6) {
+    init(_ key: capture_key) {
         self.init(
-            source: address(key.source, isIPv6: key.zero == 6), sourcePort: key.source_port.bigEndian,
-            destination: address(key.destination, isIPv6: key.zero == 6),
+            source: address(key.source, isIPv6: key.version == 6), sourcePort: key.source_port.bigEndian,
+            destination: address(key.destination, isIPv6: key.version == 6),
             destinationPort: key.destination_port.bigEndian, proto: key.protocol)
     }
 }

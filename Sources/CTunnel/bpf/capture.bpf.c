@@ -31,6 +31,8 @@
 
 #include "parse.h"
 
+#include "segment.h"
+
 #include "sockets.h"
 
 #include "dns.h"

@@ -6,7 +6,7 @@
 /* A TCP segment or UDP datagram in one piece, without IP options or extension headers, that neither begins nor ends
  * anything. `key` is in the direction of the packet. */
 struct plain {
-    struct capture_key6 key;
+    struct capture_key key;
     __u32 bytes;   /* of the IP packet, as its header says */
     __u32 headers; /* link's, IP's and TCP's or UDP's */
 };
@@ -46,7 +46,7 @@ static __always_inline bool read_plain(struct __sk_buff *skb, bool ether, struct
         plain->key.source[3] = ip->saddr;
         plain->key.destination[3] = ip->daddr;
         plain->key.protocol = ip->protocol;
-        plain->key.zero = 4;
+        plain->key.version = 4;
         plain->bytes = bpf_ntohs(ip->tot_len);
         link += sizeof *ip;
     } else if (protocol == bpf_htons(ETH_P_IPV6)) {
@@ -55,7 +55,7 @@ static __always_inline bool read_plain(struct __sk_buff *skb, bool ether, struct
             return false;
         copy(plain->key.source, &ip->saddr, 32);
         plain->key.protocol = ip->nexthdr;
-        plain->key.zero = 6;
+        plain->key.version = 6;
         plain->bytes = bpf_ntohs(ip->payload_len) + sizeof *ip;
         link += sizeof *ip;
     } else {

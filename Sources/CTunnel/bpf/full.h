@@ -16,41 +16,10 @@ static __always_inline bool is_link_scope(const struct segment *segment, const s
     return address >> 24 == 0xff || address >> 22 == 0xfe80 >> 6;
 }
 
-static __always_inline bool is_dns(const struct segment *segment, __u16 port)
-{
-    return port == bpf_htons(DNS_PORT) &&
-           (segment->key.protocol == IPPROTO_UDP || segment->key.protocol == IPPROTO_TCP);
-}
-
-/* The same packet for the functions of dns mode. */
-static __always_inline void to_packet(const struct segment *segment, struct packet *packet)
-{
-    const struct capture_key6 *key = &segment->key;
-    packet->family = segment->family;
-    packet->pieces = segment->pieces;
-    if (segment->family == 4) {
-        packet->v4.source = key->source[3];
-        packet->v4.destination = key->destination[3];
-        packet->v4.source_port = key->source_port;
-        packet->v4.destination_port = key->destination_port;
-        packet->v4.protocol = key->protocol;
-    } else {
-        packet->v6 = *key;
-        packet->v6.zero = 0;
-    }
-}
-
-static __always_inline void remember_dns(const struct segment *segment, struct capture_flow *where)
-{
-    struct packet packet = {};
-    to_packet(segment, &packet);
-    remember(&packet, where);
-}
-
 static __always_inline void remember_fragments(const struct segment *segment, const struct capture_flow *where,
-                                               const struct capture_key6 *flow, bool passed)
+                                               const struct capture_key *flow, bool passed)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     struct capture_fragments value = {.flow = *flow, .where = *where, .passed = passed};
     fragment_key(segment, &key);
     if (bpf_map_update_elem(&fragments, &key, &value, BPF_ANY))
@@ -71,7 +40,7 @@ static __always_inline int leave_alone(struct __sk_buff *skb, __u8 kind)
 static __always_inline int capture_later(struct __sk_buff *skb, const struct segment *segment,
                                          const struct capture_flow *where, __u32 link)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     fragment_key(segment, &key);
     struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
     if (!datagram)
@@ -97,7 +66,7 @@ static __always_inline bool is_listening(struct __sk_buff *skb, const struct seg
     if (skb->ingress_ifindex)
         return false;
     struct bpf_sock_tuple tuple = {};
-    const struct capture_key6 *key = &segment->key;
+    const struct capture_key *key = &segment->key;
     struct bpf_sock *sock;
     /* No port 0 is connected: what is found listens. */
     if (segment->family == 4) {
@@ -184,8 +153,8 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     if (segment.pieces.later)
         return capture_later(skb, &segment, &where, link);
     if (is_dns(&segment, segment.key.destination_port)) {
-        remember_dns(&segment, &where);
-        note_mapped(&segment.key, segment.family, bpf_get_socket_cookie(skb));
+        remember(&segment.key, &where);
+        note_flow(&segment.key, bpf_get_socket_cookie(skb));
         if (segment.pieces.fragment)
             remember_fragments(&segment, &where, &segment.key, false);
         return take(skb, &where, segment.pieces.fragment);
@@ -217,7 +186,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         return DROP; /* nobody could say where it belongs when it came back */
     }
     if (!allowed)
-        note_mapped(&segment.key, segment.family, cookie);
+        note_flow(&segment.key, cookie);
     count(skb, &segment, flow, link, true);
     if (segment.pieces.fragment)
         remember_fragments(&segment, &where, &segment.key, allowed);
@@ -251,7 +220,7 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
     if (!segment.family || segment.pieces.broken)
         return NEXT;
     struct capture_track *flow;
-    struct capture_key6 key;
+    struct capture_key key;
     if (segment.pieces.later) {
         fragment_key(&segment, &key);
         struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
@@ -315,7 +284,7 @@ static __always_inline struct capture_track *find_refused(struct __sk_buff *skb,
 
 static __always_inline int give_back_later(struct __sk_buff *skb, const struct segment *segment)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     fragment_key(segment, &key);
     struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
     if (!datagram) {
@@ -338,14 +307,12 @@ static __always_inline int full_give_back(struct __sk_buff *skb)
     if (segment.pieces.later)
         return give_back_later(skb, &segment);
     if (is_dns(&segment, segment.key.source_port) || is_dns(&segment, segment.key.destination_port)) {
-        struct packet packet = {};
-        to_packet(&segment, &packet);
-        reverse(&packet);
-        struct capture_flow *where = find(&packet);
+        struct capture_key key = segment.key;
+        reverse_key(&key);
+        struct capture_flow *where = bpf_map_lookup_elem(&queries, &key);
         if (where)
             return reply(skb, where);
-        reverse(&packet);
-        where = find(&packet);
+        where = bpf_map_lookup_elem(&queries, &segment.key);
         if (where)
             return full_forward(skb, where);
     }
