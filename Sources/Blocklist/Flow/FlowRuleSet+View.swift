@@ -70,7 +70,10 @@ extension FlowRuleSet {
         /// The first rule that speaks of a query's name and owner; nil for none. Of a set whose rules have no other
         /// conditions.
         ///
+        /// Not a part of the verdict's own code: few have such rules, and all would pay for the room that it needs.
+        ///
         /// - Parameter name: wire form of the query's name.
+        @inline(never)
         func match(_ query: QueryText, _ name: RawSpan, _ owner: Owner, _ groups: GroupSet) -> Verdict? {
             let facts = FlowFacts(owner: owner, groups: groups)
             let unnamed = first(.unnamed, facts, before: count)
