@@ -63,8 +63,7 @@ extension BlocklistStore {
             if let ports = request.conditions.ports, ports.lowerBound == 0 {
                 throw BlocklistError.badArgument("ports are 1 to 65535")
             }
-            if request.conditions.ports != nil, let proto = request.conditions.proto, !FlowFacts.hasPorts(proto)
-            {
+            if request.conditions.ports != nil, let proto = request.conditions.proto, !FlowFacts.hasPorts(proto) {
                 throw BlocklistError.badArgument("protocol \(proto) has no ports")
             }
             return request
