@@ -33,7 +33,7 @@ extension BlocklistStore {
         try read(BlocklistStore.safeSearch)
     }
 
-    private static func safeSearch(_ db: Database) throws -> SafeSearchState {
+    static func safeSearch(_ db: Database) throws -> SafeSearchState {
         let origin = try origin(db, SafeSearchFile.self)
         let switches = try Row.fetchAll(
             db, sql: "SELECT engine, policy_group, level FROM safesearch_on ORDER BY policy_group"
@@ -111,7 +111,7 @@ extension BlocklistStore {
     }
 
     /// The engine and level that a word means.
-    private static func engine(
+    static func engine(
         _ word: String, _ known: [SearchEngine]
     ) throws(BlocklistError) -> (name: String, level: String) {
         let parts = word.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)

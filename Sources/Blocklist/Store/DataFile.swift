@@ -70,25 +70,27 @@ extension BlocklistStore {
         return DataOrigin(path: row?["path"], read: row?["read"])
     }
 
-    /// Reads a file in place of what was read before; all of it or nothing. Only data that differs makes a new policy.
+    /// Puts what a file holds in the place of what was read before. Only data that differs makes a new policy.
+    static func put<File: DataFile>(
+        _ db: Database, _ file: File.Type, _ entries: [File.Entry], from path: String
+    ) throws {
+        if try data(db, file) != entries {
+            try db.execute(sql: "DELETE FROM \(file.table)")
+            let places = file.columns.map { _ in "?" }.joined(separator: ", ")
+            let sql = "INSERT INTO \(file.table) (\(file.columns.joined(separator: ", "))) VALUES (\(places))"
+            for entry in entries { try db.execute(sql: sql, arguments: StatementArguments(file.values(entry))) }
+            try db.execute(sql: "UPDATE state SET rules = rules + 1")
+        }
+        try db.execute(sql: file.originNote, arguments: [absolute(path), now()])
+    }
+
+    /// Reads a file in place of what was read before; all of it or nothing.
     ///
     /// - Returns: how many entries it has.
     @discardableResult
     func load<File: DataFile>(_ file: File.Type, _ path: String) throws -> Int {
         let entries = try file.parse(BlocklistStore.text(path), path: path)
-        let source = BlocklistStore.absolute(path)
-        try write { db in
-            if try BlocklistStore.data(db, file) != entries {
-                try db.execute(sql: "DELETE FROM \(file.table)")
-                let places = file.columns.map { _ in "?" }.joined(separator: ", ")
-                let sql = "INSERT INTO \(file.table) (\(file.columns.joined(separator: ", "))) VALUES (\(places))"
-                for entry in entries {
-                    try db.execute(sql: sql, arguments: StatementArguments(file.values(entry)))
-                }
-                try db.execute(sql: "UPDATE state SET rules = rules + 1")
-            }
-            try db.execute(sql: file.originNote, arguments: [source, BlocklistStore.now()])
-        }
+        try write { db in try BlocklistStore.put(db, file, entries, from: path) }
         return entries.count
     }
 
@@ -96,10 +98,20 @@ extension BlocklistStore {
     func load<File: DataFile>(_ file: File.Type, _ path: String?, orStarter directory: String) throws {
         if let path {
             try load(file, path)
-        } else if try read({ try BlocklistStore.data($0, file) }).isEmpty {
-            let starter = directory + "/" + file.name
-            if unsafe access(starter, F_OK) == 0 { try load(file, starter) }
+        } else if let found = try missing(file, directory) {
+            try write { db in try BlocklistStore.put(db, file, found.entries, from: found.path) }
         }
+    }
+
+    /// What the starter lists' directory has, when nothing was ever read; nil when something was, or there is no such file.
+    func missing<File: DataFile>(
+        _ file: File.Type, _ directory: String
+    ) throws -> (entries: [File.Entry], path: String)? {
+        let path = directory + "/" + file.name
+        guard try read({ try BlocklistStore.data($0, file) }).isEmpty, unsafe access(path, F_OK) == 0 else {
+            return nil
+        }
+        return (try file.parse(BlocklistStore.text(path), path: path), path)
     }
 
     /// Reads the data of the starter lists' directory, unless the user gave other.
