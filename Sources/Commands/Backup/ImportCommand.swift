@@ -12,7 +12,7 @@ struct ImportCommand: ParsableCommand {
         discussion: """
             Which of the three a file is, is seen from its first bytes. All of it is taken or nothing. An export goes into an
             empty blocklist; where there is something already, --merge adds what is missing and --replace puts the file in
-            its place. Lists and rules of Pi-hole and AdGuard Home are always added to what is there; the lists are fetched
+            its place. Lists, rules and clients of Pi-hole and AdGuard Home are added to what is there; the lists are fetched
             by the running daemon, or at once with --update. What cannot be taken is told with its reason.
 
             Examples:
