@@ -134,22 +134,26 @@ import Wire
         for number in 0..<600 {
             let name = ["", "www.ads.example", "ads.example", "cdn\(number % 30).example.net"].randomElement(
                 using: &random)!
-            try store.insert(
-                flow(UInt64(number)) {
-                    $0.time = start + Int64(number) * 1_000_000
-                    $0.client = IPAddress(["192.0.2.10", "192.0.2.11", "2001:db8::10"].randomElement(using: &random)!)!
-                    $0.remote = IPAddress(
-                        ["203.0.113.80", "203.0.113.8", "2001:db8::80"].randomElement(using: &random)!)!
-                    $0.proto = [6, 17, 58].randomElement(using: &random)!
-                    $0.port = [53, 443, 853].randomElement(using: &random)!
-                    $0.verdict = [.allow, .drop].randomElement(using: &random)!
-                    $0.reason = .list
-                    $0.list = Int32.random(in: 1...3, using: &random)
-                    $0.owner = Owner(
-                        uid: 1000, pid: Int32.random(in: 1...3, using: &random),
-                        path: UInt64.random(in: 1...3, using: &random),
-                        certainty: .exact)
-                }, name: name.isEmpty ? RawSpan() : Name(name)!.bytes)
+            let row = flow(UInt64(number)) {
+                $0.time = start + Int64(number) * 1_000_000
+                $0.client = IPAddress(["192.0.2.10", "192.0.2.11", "2001:db8::10"].randomElement(using: &random)!)!
+                $0.remote = IPAddress(
+                    ["203.0.113.80", "203.0.113.8", "2001:db8::80"].randomElement(using: &random)!)!
+                $0.proto = [6, 17, 58].randomElement(using: &random)!
+                $0.port = [53, 443, 853].randomElement(using: &random)!
+                $0.verdict = [.allow, .drop].randomElement(using: &random)!
+                $0.reason = .list
+                $0.list = Int32.random(in: 1...3, using: &random)
+                $0.owner = Owner(
+                    uid: 1000, pid: Int32.random(in: 1...3, using: &random),
+                    path: UInt64.random(in: 1...3, using: &random),
+                    certainty: .exact)
+            }
+            if !name.isEmpty, let name = Name(name) {
+                try store.insert(row, name: name.bytes)
+            } else {
+                try store.insert(row, name: RawSpan())
+            }
         }
         try store.commit()
         let reader = try QueryLogReader(path: scratch.database)
