@@ -41,7 +41,11 @@ enum ListWork {
 
     /// Brings the index up to the lists.
     static func compile(_ store: BlocklistStore) throws {
-        _ = try withProgress("") { try store.compile(progress: $0) }
+        do {
+            _ = try withProgress("") { try store.compile(progress: $0) }
+        } catch let error as BlocklistError {
+            throw BlocklistError.indexNotMade("\(error)")
+        }
     }
 
     /// Changes lists all or none, brings the index up to them and says what was done to each.

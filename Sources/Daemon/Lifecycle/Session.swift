@@ -79,7 +79,9 @@ final class Session: Sendable {
         return try await OwnThread.value("webtun-lists") {
             let store = try BlocklistStore(state: path)
             if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
-            return try store.snapshot()
+            return try store.snapshotToStart {
+                logger.warning("the lists in force are those of before, their index cannot be made: \($0)")
+            }
         }
     }
 

@@ -29,7 +29,11 @@ extension Session {
                         pause = stored
                         clock = offset
                     }
-                    report(.lists, nil)
+                    report(
+                        .lists,
+                        current.trouble.map {
+                            "the lists in force are those of before, their index cannot be made: \($0)"
+                        })
                 } catch {
                     report(.lists, "the lists in force stay, changes cannot be read: \(error)")
                 }
