@@ -13,6 +13,8 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
     /// The lists changed after the index was made: path, the index's generation, the database's.
     case indexStale(String, UInt64, UInt64)
     case indexCorrupt(String, String)
+    /// The lists were changed, and the index of them could not be made: the reason.
+    case indexNotMade(String)
     /// A name in the database that no import writes: list id, line, reason.
     case badEntry(Int32, Int32, String)
     /// The lists hold more than the index format can carry.
@@ -51,6 +53,9 @@ public enum BlocklistError: Error, Equatable, Sendable, CustomStringConvertible 
         case .indexMissing(let path): "\(path) does not exist yet"
         case .indexStale(let path, let has, let wanted): "\(path) is of generation \(has), the lists are at \(wanted)"
         case .indexCorrupt(let path, let reason): "\(path): \(reason)"
+        case .indexNotMade(let reason):
+            "\(reason); the change is kept, and comes into force when the index can be made: by a running webtun, or by "
+                + "'webtun list update'"
         case .badEntry(let list, let line, let reason): "blocklist.db, list \(list), line \(line): \(reason)"
         case .tooLarge(let reason): reason
         case .badName(let text, let reason), .badPrefix(let text, let reason), .badRecord(let text, let reason):

@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 import Testing
 
 @testable import Blocklist
@@ -229,6 +230,80 @@ struct StoreTests {
             if seen == nil { usleep(50_000) }
         }
         #expect(seen?.verdict("ads.example").action == .block)
+    }
+
+    /// The index cannot be made: what was in force stays, rules are followed, and it is made when it can be.
+    @Test func followerGoesOnWithoutAnIndex() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        _ = try store.add(scratch.file("old.txt", "old.example\n"))
+        let follower = try PolicyFollower(state: store.state, current: store.snapshot())
+        let inTheWay = store.indexPath + ".new"
+        try FileManager.default.createDirectory(atPath: inTheWay, withIntermediateDirectories: false)
+        _ = try store.add(scratch.file("ads.txt", "ads.example\n"))
+        func follow(_ seconds: Double, until isDone: (PolicySnapshot?) -> Bool) throws -> Bool {
+            let start = Date()
+            while Date().timeIntervalSince(start) < seconds {
+                if isDone(try follower.poll()) { return true }
+                usleep(20_000)
+            }
+            return false
+        }
+        #expect(try follow(30) { _ in follower.trouble != nil })
+        #expect("\(follower.trouble!)".contains("blocklist.index.new"), "\(follower.trouble!)")
+        _ = try store.setRules([.init(.deny, .suffix, "mine.example")])
+        #expect(
+            try follow(10) { policy in
+                policy.map {
+                    $0.verdict("mine.example").action == .block && $0.verdict("old.example").action == .block
+                        && $0.verdict("ads.example").action == .forward
+                } ?? false
+            })
+        // A daemon that starts now has the index of before; everybody else is told.
+        var told: (any Error)?
+        #expect(throws: BlocklistError.self) { try store.snapshot() }
+        let policy = try store.snapshotToStart { told = $0 }
+        #expect(told != nil && policy.verdict("old.example").action == .block)
+        try FileManager.default.removeItem(atPath: inTheWay)
+        #expect(try follow(60) { $0?.verdict("ads.example").action == .block })
+        #expect(follower.trouble == nil)
+    }
+
+    /// After a failure the next try waits, each time longer.
+    @Test func compilingRestsAfterFailures() throws {
+        let compiler = BackgroundCompile(state: "/dev/null/none")
+        var now = Clock.monotonic()
+        for rest in [1, 2, 4] as [UInt64] {
+            compiler.start(now: now)
+            var tries = 0
+            while compiler.failures < Int(rest.trailingZeroBitCount) + 1, tries < 1000 {
+                usleep(10_000)
+                tries += 1
+            }
+            #expect(compiler.failure != nil)
+            let failures = compiler.failures
+            compiler.start(now: Clock.monotonic())
+            usleep(50_000)
+            #expect(compiler.failures == failures, "it rests")
+            now = Clock.monotonic() + rest * 1_000_000_000
+        }
+    }
+
+    /// Lists wait by the wall clock, which may be set.
+    @Test func listsAreDue() throws {
+        let scratch = try Scratch()
+        let store = try BlocklistStore(state: scratch.path + "/state")
+        _ = try store.add(scratch.file("a.txt", "a.example\n"))
+        var list = try store.list("a")
+        let (now, hour): (Int64, Int64) = (1_795_500_000_000_000, 3_600_000_000)
+        for (every, due, isDue) in [
+            (nil, nil, false), (3600, nil, false), (3600, now - 1, true), (3600, now, true), (3600, now + 1, false),
+            (3600, now + hour, false), (3600, now + hour * 3 / 2, false), (3600, now + 2 * hour, true),
+            (86_400, now + 2 * hour, false), (86_400, now + 10 * 365 * 24 * hour, true),
+        ] as [(Int64?, Int64?, Bool)] {
+            (list.every, list.due) = (every, due)
+            #expect(BlocklistStore.isDue(list, now) == isDue, "every \(every ?? -1), due \((due ?? now) - now)")
+        }
     }
 
     // MARK: Starter lists, search

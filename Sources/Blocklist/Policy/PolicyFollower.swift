@@ -49,6 +49,10 @@ public final class PolicyFollower {
         listen()
     }
 
+    /// Why lists that were changed are not in force: their index cannot be made. Tried again and again; rules are followed
+    /// meanwhile.
+    public var trouble: (any Error)? { staleSince == nil ? nil : compiler.failure }
+
     /// Readable when something may have changed; nil: only the pause tells.
     public var number: CInt? {
         hastyUntil > 0 ? nil : watch?.number
@@ -103,7 +107,7 @@ public final class PolicyFollower {
             let image = try IndexImage(path: store.indexPath)
             if image.header != index.header { index = image }
         }
-        try followGeneration(counters, index)
+        followGeneration(counters, index)
         dataVersion = version
         file = mark
         guard index !== current.index || counters.rules != current.overlay.version || members != nil else {
@@ -145,9 +149,10 @@ public final class PolicyFollower {
     }
 
     /// Has an index compiled when the one in force has been behind the lists for too long and nobody is at it.
-    private func followGeneration(_ counters: BlocklistStore.Counters, _ index: IndexImage) throws {
+    private func followGeneration(_ counters: BlocklistStore.Counters, _ index: IndexImage) {
         if index.header.generation == counters.generation && index.header.identity == counters.identity {
             staleSince = nil
+            compiler.forget()
             return
         }
         let now = BlocklistStore.now()
@@ -156,7 +161,7 @@ public final class PolicyFollower {
             return
         }
         // The new file is seen by a later call.
-        if now - since >= PolicyFollower.patience || now < since { try compiler.start() }
+        if now - since >= PolicyFollower.patience || now < since { compiler.start() }
     }
 }
 

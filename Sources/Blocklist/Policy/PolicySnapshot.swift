@@ -40,12 +40,15 @@ public final class PolicySnapshot: Sendable {
         try self.init(store: BlocklistStore(state: state))
     }
 
-    convenience init(store: BlocklistStore, now: Int64? = nil, neighbours: Neighbours = [:]) throws {
+    /// - Parameter stale: take an index that is older than the lists.
+    convenience init(
+        store: BlocklistStore, now: Int64? = nil, neighbours: Neighbours = [:], stale: Bool = false
+    ) throws {
         let image = try IndexImage(path: store.indexPath)
         let (counters, inputs, groups) = try store.read { db in
             (try BlocklistStore.counters(db), try Overlay.Inputs(db), try GroupInputs(db))
         }
-        guard image.header.identity == counters.identity, image.header.generation == counters.generation else {
+        guard image.header.identity == counters.identity, stale || image.header.generation == counters.generation else {
             throw BlocklistError.indexStale(store.indexPath, image.header.generation, counters.generation)
         }
         let overlay = try Overlay(inputs, version: counters.rules, seed: image.header.seed)

@@ -89,6 +89,20 @@ extension BlocklistStore {
         _ = try builder.build(into: IndexSink(path: path))
     }
 
+    /// The policy in force for a daemon that starts: of the index of before when one of the lists as they are cannot be made,
+    /// as on a full disk. `PolicyFollower` makes it when that is possible.
+    ///
+    /// - Parameter told: called with the reason when it is the index of before.
+    public func snapshotToStart(told: (any Error) -> Void) throws -> PolicySnapshot {
+        do {
+            return try snapshot()
+        } catch {
+            guard let policy = try? PolicySnapshot(store: self, stale: true) else { throw error }
+            told(error)
+            return policy
+        }
+    }
+
     /// The policy in force; compiles first when the index is missing, stale or corrupt.
     ///
     /// - Parameters:

@@ -112,13 +112,22 @@ extension BlocklistStore {
             arguments: [now(), reason, due, list])
     }
 
+    /// Whether a list is to be fetched. One that would wait longer than any list is told to was given its time by a clock
+    /// that has been set back since.
+    static func isDue(_ list: BlockList, _ now: Int64) -> Bool {
+        guard let due = list.due else { return false }
+        guard due > now else { return true }
+        return list.every.map { due - now > $0 * 1_500_000 + 1_000_000 } ?? false
+    }
+
     /// Fetches the lists that are due and makes the index anew when one of them changed.
     ///
     /// - Parameter told: called with each list and what became of it.
     public func updateDueLists(
         fetcher: ListFetcher, told: (_ list: BlockList, _ result: Result<Update, any Error>) -> Void
     ) throws {
-        let due = try lists().filter { list in list.due.map { $0 <= BlocklistStore.now() } ?? false }
+        let now = BlocklistStore.now()
+        let due = try lists().filter { BlocklistStore.isDue($0, now) }
         var isChanged = false
         for list in due {
             let result = Result { try update("\(list.id)", fetcher: fetcher) }

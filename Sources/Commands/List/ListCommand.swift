@@ -40,7 +40,11 @@ enum ListWork {
 
     /// Brings the index up to the lists.
     static func compile(_ store: BlocklistStore) throws {
-        _ = try withProgress("") { try store.compile(progress: $0) }
+        do {
+            _ = try withProgress("") { try store.compile(progress: $0) }
+        } catch let error as BlocklistError {
+            throw BlocklistError.indexNotMade("\(error)")
+        }
     }
 
     /// What fetches lists; the configuration is looked at only when a source is an address.

@@ -17,7 +17,9 @@ extension Session {
         return try await OwnThread.value("webtun-lists") {
             let store = try BlocklistStore(state: path)
             if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
-            return try store.snapshot()
+            return try store.snapshotToStart {
+                logger.warning("the lists in force are those of before, their index cannot be made: \($0)")
+            }
         }
     }
 
@@ -63,7 +65,11 @@ extension Session {
                         pause = stored
                         clock = offset
                     }
-                    report(.lists, nil)
+                    report(
+                        .lists,
+                        current.trouble.map {
+                            "the lists in force are those of before, their index cannot be made: \($0)"
+                        })
                 } catch {
                     report(.lists, "the lists in force stay, changes cannot be read: \(error)")
                 }

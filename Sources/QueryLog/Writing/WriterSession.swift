@@ -13,6 +13,7 @@ final class WriterSession {
     private var retention: Retention?
     /// `CLOCK_MONOTONIC` nanoseconds from which retention has work again.
     private var nextMaintenance: UInt64 = 0
+    private var ageing = AgeingClock()
     private var isLocked = false
     private var hasMaintenance = false
     /// Rows taken since the second began, and when it did.
@@ -109,8 +110,9 @@ final class WriterSession {
             hasRuns = try Rollup.step(store.connection)
         } while hasRuns && isQuiet() && Clock.monotonic() < end
         guard start >= nextMaintenance else { return }
+        let now = ageing.now(wall: Clock.unixMicroseconds(), monotonic: Clock.monotonic())
         repeat {
-            hasMaintenance = try retention.step(now: Clock.unixMicroseconds())
+            hasMaintenance = try retention.step(now: now)
         } while hasMaintenance && isQuiet() && Clock.monotonic() < end
         if !hasMaintenance { nextMaintenance = start + WriterSession.maintenancePeriod }
     }

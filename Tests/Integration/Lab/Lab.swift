@@ -151,9 +151,12 @@ struct Host: Sendable {
     func nft(_ rules: String) async throws { try await must(["nft", "-f", "-"], input: rules) }
 
     /// What programs of this host find at /etc/resolv.conf.
-    func resolvConf(_ text: String) throws {
+    func resolvConf(_ text: String) throws { try etc("resolv.conf", text) }
+
+    /// What programs of this host find in a file of /etc that this machine has too.
+    func etc(_ name: String, _ text: String) throws {
         let folder = "/etc/netns/\(namespace)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try text.write(toFile: "\(folder)/resolv.conf", atomically: false, encoding: .utf8)
+        try text.write(toFile: "\(folder)/\(name)", atomically: false, encoding: .utf8)
     }
 }
