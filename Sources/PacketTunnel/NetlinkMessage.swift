@@ -6,6 +6,8 @@ import Wire
 /// Source: `rtnetlink(7)`, `<linux/netlink.h>`. Cold path: allocates.
 struct NetlinkMessage {
     private(set) var bytes: [UInt8]
+    /// Joins the number of an attribute that has attributes in it; netfilter wants it (`NLA_F_NESTED`).
+    static let nested = 0x8000
 
     /// - Parameter header: the family's fixed structure, for instance `ifinfomsg`.
     init<Header: BitwiseCopyable>(_ type: Int, flags: Int32, header: Header) {
@@ -48,6 +50,11 @@ struct NetlinkMessage {
         put(attribute, address.networkBytes)
     }
 
+    /// Integers of netfilter are in network byte order.
+    mutating func put(netfilter attribute: Int, _ value: UInt32) {
+        put(attribute, value.bigEndian)
+    }
+
     /// Attributes within an attribute.
     mutating func nest(_ attribute: Int, _ body: (inout NetlinkMessage) -> Void) {
         let start = bytes.count
@@ -79,7 +86,8 @@ extension IPAddress {
 struct NetlinkReply {
     let type: Int
     let sequence: UInt32
-    private let body: ArraySlice<UInt8>
+    /// Everything behind the netlink header.
+    let body: ArraySlice<UInt8>
 
     /// Takes the message at the start of `bytes` and removes it from there; `nil` at the end or when it is cut.
     init?(_ bytes: inout ArraySlice<UInt8>) {
