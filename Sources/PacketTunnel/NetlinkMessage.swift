@@ -104,8 +104,13 @@ struct NetlinkReply {
     static func integer<Value: FixedWidthInteger>(_ bytes: ArraySlice<UInt8>, _ offset: Int, _: Value.Type) -> Value {
         let size = MemoryLayout<Value>.size
         guard bytes.count >= offset + size else { return 0 }
-        let part = bytes[(bytes.startIndex + offset)..<(bytes.startIndex + offset + size)]
-        return part.reversed().reduce(Value(0)) { $0 << 8 | Value(truncatingIfNeeded: $1) }
+        var value = Value(0)
+        var at = bytes.startIndex + offset + size
+        while at > bytes.startIndex + offset {
+            at -= 1
+            value = value << 8 | Value(truncatingIfNeeded: bytes[at])
+        }
+        return value
     }
 
     /// An integer of the family's header.

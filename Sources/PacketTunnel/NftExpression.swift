@@ -20,8 +20,6 @@ enum NftExpression {
     /// The register becomes the packet's mark.
     case setMark
     case notrack
-    /// The chain ends here.
-    case accept
 
     /// Adds it to a rule's list of expressions.
     func put(into list: inout NetlinkMessage) {
@@ -43,7 +41,7 @@ enum NftExpression {
         case .destinationType: "fib"
         case .mask: "bitwise"
         case .isEqual, .isDifferent: "cmp"
-        case .load, .accept: "immediate"
+        case .load: "immediate"
         case .notrack: "notrack"
         }
     }
@@ -78,11 +76,6 @@ enum NftExpression {
             numbers((1, 1))
             value(2, bytes)
         case .setMark: numbers((2, 3), (3, 1))
-        case .accept:
-            numbers((1, 0))
-            data.nest(2 | NetlinkMessage.nested) { verdict in
-                verdict.nest(2 | NetlinkMessage.nested) { $0.put(netfilter: 1, 1) }
-            }
         case .notrack: break
         }
     }

@@ -99,7 +99,11 @@ struct TrackedEntry {
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
         var value: UInt64 = 0
-        for byte in bytes { value = value << 8 | UInt64(byte) }
+        var at = bytes.startIndex
+        while at < bytes.endIndex {
+            value = value << 8 | UInt64(bytes[at])
+            at += 1
+        }
         return value
     }
 

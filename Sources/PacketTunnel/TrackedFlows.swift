@@ -12,9 +12,6 @@ public import Wire
 public final class TrackedFlows: Sendable {
     private let table: TrackingTable
     private let addresses: AddressBook
-    /// The TUN's own addresses. A packet that has one of them as its source was changed on its way to the TUN, and is on the way
-    /// out: it has to pass here again.
-    private let near: [IPAddress]
 
     /// What is there while the capture is attached.
     fileprivate struct Sockets: ~Copyable {
@@ -32,7 +29,6 @@ public final class TrackedFlows: Sendable {
 
     init(_ request: CaptureRequest, _ addresses: AddressBook) {
         table = TrackingTable(request)
-        near = [request.addresses.near4, request.addresses.near6]
         self.addresses = addresses
     }
 
@@ -87,7 +83,6 @@ public final class TrackedFlows: Sendable {
     /// - Returns: false when connection tracking has no entry for it: its next packet comes to user space again.
     @discardableResult
     public func allow(_ key: FlowKey) -> Bool {
-        if near.contains(key.source) { return false }
         let mark = TrackMark(epoch: epoch)
         return sockets.withLock { $0?.orders.mark(key, mark) } ?? false
     }

@@ -18,17 +18,12 @@ struct TrackingTable: Codable, Equatable, Sendable {
     /// The packet mark of packets that are let pass.
     var mark: UInt32
     var tun: String
-    /// The TUN's own addresses, of text.
-    var near4: String
-    var near6: String
 
     static let name = "webtun_flows"
 
     init(_ request: CaptureRequest) {
         mark = request.mark
         tun = request.tun
-        near4 = request.addresses.near4.description
-        near6 = request.addresses.near6.description
     }
 
     /// As a person would type it.
@@ -39,8 +34,7 @@ struct TrackingTable: Codable, Equatable, Sendable {
         ct mark & \(TrackMark.text(TrackMark.mask)) == \(TrackMark.text(TrackMark(epoch: 1).value)) \
         meta mark set 0x\(String(mark, radix: 16)); }; \
         chain whole { type filter hook output priority -450; ip frag-off & 0x3fff != 0 notrack; exthdr frag exists notrack; }; \
-        chain once { type filter hook prerouting priority -450; iifname "\(tun)" ip saddr \(near4) accept; \
-        iifname "\(tun)" ip6 saddr \(near6) accept; iifname "\(tun)" fib daddr type != local notrack; }; }'
+        chain once { type filter hook prerouting priority -450; iifname "\(tun)" fib daddr type != local notrack; }; }'
         """
     }
 
@@ -106,14 +100,6 @@ struct TrackingTable: Codable, Equatable, Sendable {
         var name = Array(tun.utf8)
         name += [UInt8](repeating: 0, count: 16 - name.count)
         let fromTUN: [NftExpression] = [.meta(6), .isEqual(name)]
-        func from(_ text: String) -> [NftExpression] {
-            guard let address = IPAddress(text) else { return [] }
-            return fromTUN + [
-                .meta(15), .isEqual([address.isIPv6 ? 10 : 2]),
-                .payload(offset: address.isIPv6 ? 8 : 12, count: address.byteCount), .isEqual(address.networkBytes),
-                .accept,
-            ]
-        }
         return [
             // Fragments that an application made stay what they are: tracking would put them together.
             TrackingTable.rule(
@@ -123,9 +109,7 @@ struct TrackingTable: Codable, Equatable, Sendable {
                     .notrack,
                 ]),
             TrackingTable.rule("whole", [.meta(15), .isEqual([10]), .hasFragmentHeader, .isEqual([1]), .notrack]),
-            // Packets that come back from the TUN on their way out were counted when they were sent. Those whose source the
-            // machine has made the TUN's own need their tracking: it gives them a better one.
-            TrackingTable.rule("once", from(near4)), TrackingTable.rule("once", from(near6)),
+            // Packets that come back from the TUN on their way out were counted when they were sent.
             TrackingTable.rule(
                 "once", fromTUN + [.destinationType, .isDifferent(NetlinkMessage.bytes(of: UInt32(2))), .notrack]),
         ]
