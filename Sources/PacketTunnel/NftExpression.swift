@@ -9,8 +9,8 @@ enum NftExpression {
     case payload(offset: Int, count: Int)
     /// 1 when an IPv6 packet has a fragment header, in one byte.
     case hasFragmentHeader
-    /// What kind of address the destination is, `RTN_*` in host byte order.
-    case destinationType
+    /// What kind of address the source or the destination is, `RTN_*` in host byte order.
+    case sourceType, destinationType
     /// Keeps the bits of the register that are set here.
     case mask([UInt8])
     /// The rule goes on when the register has, or has not, this value.
@@ -38,7 +38,7 @@ enum NftExpression {
         case .meta, .setMark: "meta"
         case .payload: "payload"
         case .hasFragmentHeader: "exthdr"
-        case .destinationType: "fib"
+        case .sourceType, .destinationType: "fib"
         case .mask: "bitwise"
         case .isEqual, .isDifferent: "cmp"
         case .load: "immediate"
@@ -61,6 +61,7 @@ enum NftExpression {
             numbers((1, 1))
             data.put(2, UInt8(44))
             numbers((3, 0), (4, 1), (5, 1), (6, 0))
+        case .sourceType: numbers((1, 1), (2, 3), (3, 1))
         case .destinationType: numbers((1, 1), (2, 3), (3, 2))
         case .mask(let bits):
             numbers((1, 1), (2, 1), (3, UInt32(bits.count)))

@@ -88,6 +88,8 @@ public final class RouteCapture: Capture {
         try look(&state, &netlink)
     }
 
+    private static let detour = "packets of allowed flows keep passing the TUN, and what comes in is not counted"
+
     /// Has the kernel keep what is allowed, and count. It works without: then all packets pass the TUN.
     private func track(_ state: inout State, _ netlink: inout NetlinkSocket) {
         guard let tracked else { return }
@@ -98,7 +100,7 @@ public final class RouteCapture: Capture {
                 if case .tracking = change { try tracked.open() }
             }
         } catch {
-            state.detour = "packets of allowed flows keep passing the TUN, and what comes in is not counted: \(error)"
+            state.detour = "\(RouteCapture.detour): \(error)"
             tracked.close()
             for change in state.applied.reversed() { try? takeBack(change, &state, &netlink) }
         }
@@ -226,9 +228,13 @@ public final class RouteCapture: Capture {
                     name: $0.name, ifindex: $0.ifindex, served: state.selection.serves($0), captured: problem == nil,
                     active: $0.isActive, problem: nil)
             }
+            var detour = state.detour
+            if let tracked, state.follower != nil, detour == nil, !tracked.isOpen {
+                detour = "\(RouteCapture.detour): the table \(TrackingTable.name) cannot be changed"
+            }
             return CaptureState(
                 backEnd: .route, links: links, missing: state.selection.missing(in: state.table), problem: problem,
-                detour: state.detour)
+                detour: detour)
         }
     }
 

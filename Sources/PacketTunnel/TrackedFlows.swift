@@ -54,6 +54,9 @@ public final class TrackedFlows: Sendable {
         if forgets { try? forget() }
     }
 
+    /// Whether flows can be allowed now.
+    var isOpen: Bool { sockets.withLock { $0 != nil } }
+
     /// Takes all of webtun's marks back.
     private func forget() throws(KernelError) {
         var keys: [FlowKey] = []

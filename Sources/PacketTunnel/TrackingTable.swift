@@ -34,7 +34,7 @@ struct TrackingTable: Codable, Equatable, Sendable {
         ct mark & \(TrackMark.text(TrackMark.mask)) == \(TrackMark.text(TrackMark(epoch: 1).value)) \
         meta mark set 0x\(String(mark, radix: 16)); }; \
         chain whole { type filter hook output priority -450; ip frag-off & 0x3fff != 0 notrack; exthdr frag exists notrack; }; \
-        chain once { type filter hook prerouting priority -450; iifname "\(tun)" fib daddr type != local notrack; }; }'
+        chain once { type filter hook prerouting priority -450; iifname "\(tun)" fib saddr type local fib daddr type != local notrack; }; }'
         """
     }
 
@@ -100,6 +100,7 @@ struct TrackingTable: Codable, Equatable, Sendable {
         var name = Array(tun.utf8)
         name += [UInt8](repeating: 0, count: 16 - name.count)
         let fromTUN: [NftExpression] = [.meta(6), .isEqual(name)]
+        let local = NetlinkMessage.bytes(of: UInt32(2))  // RTN_LOCAL
         return [
             // Fragments that an application made stay what they are: tracking would put them together.
             TrackingTable.rule(
@@ -109,9 +110,10 @@ struct TrackingTable: Codable, Equatable, Sendable {
                     .notrack,
                 ]),
             TrackingTable.rule("whole", [.meta(15), .isEqual([10]), .hasFragmentHeader, .isEqual([1]), .notrack]),
-            // Packets that come back from the TUN on their way out were counted when they were sent.
+            // This machine's packets that come back from the TUN on their way out were counted when they were sent. What webtun
+            // answers to others stays part of their connections, as firewalls want it.
             TrackingTable.rule(
-                "once", fromTUN + [.destinationType, .isDifferent(NetlinkMessage.bytes(of: UInt32(2))), .notrack]),
+                "once", fromTUN + [.sourceType, .isEqual(local), .destinationType, .isDifferent(local), .notrack]),
         ]
     }
 

@@ -53,6 +53,30 @@ import Testing
         }
     }
 
+    /// Answers to clients stay part of their connections, which a closed forward chain lets pass.
+    @Test func clientsBehindAClosedFirewallAreAnswered() async throws {
+        let closed = """
+            table inet closed {
+                chain forward {
+                    type filter hook forward priority 0; policy drop;
+                    ct state established,related accept
+                    iifname "cont0" accept
+                    iifname "webtun0" oifname "eth0" accept
+                }
+            }
+            """
+        try await World.with(
+            capture: "route", extra: ["--mode", "full"], prepare: { net, _ in try await net.machine.nft(closed) }
+        ) { (world: World) async throws in
+            for tcp in [false, true] {
+                let reply = try await Probe.ask(
+                    world.net.masked, server: Internet.resolverV4, "client\(tcp).blocked.example", tcp: tcp)
+                #expect(reply.answer == ["0.0.0.0"], "\(reply)")
+            }
+            #expect(try await world.webtun.status()["problems"] as? [String] == [])
+        }
+    }
+
     @Test func anEndThatNobodyOrderedLeavesTransfersRunning() async throws {
         try await Lab.with { lab in
             let net = try await Internet.open(in: lab)
