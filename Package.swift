@@ -99,7 +99,8 @@ let package = Package(
         tests(
             "PacketTunnelTests",
             [
-                "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "Wire", "CAllocations", "TestPackets",
+                "PacketTunnel", "ContentFilter", "DNSProxy", "Kernel", "CTunnel", "CBPF", "Wire", "CAllocations",
+                "TestPackets",
             ]),
         tests("DaemonTests", ["Daemon", "Blocklist", "Export", "Kernel", "Wire", "CAllocations", logging]),
         tests("CommandsTests", ["Commands", "Daemon", "QueryLog", "Wire"]),

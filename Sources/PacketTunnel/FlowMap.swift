@@ -12,16 +12,16 @@ public final class FlowMap: @unchecked Sendable {
     /// Keeps the maps.
     private let programs: LinkPrograms
     private let flows: CInt
-    private let control: CInt
     private let order: CInt
+    private let control: CInt
     private let isFast: Bool
     private let current = Atomic<UInt32>(0)
 
     init(_ programs: LinkPrograms, fastPath: Bool) throws(CaptureError) {
         self.programs = programs
         flows = try programs.map("flows")
-        control = try programs.map("control")
-        order = try programs.program("flow_order")
+        order = try programs.program(LinkPrograms.order)
+        control = try programs.program(LinkPrograms.control)
         isFast = fastPath
         setEpoch(1)
     }
@@ -30,7 +30,7 @@ public final class FlowMap: @unchecked Sendable {
     ///
     /// - Parameter key: in the direction of the flow's first packet.
     public func lookup(_ key: FlowKey) -> FlowRecord? {
-        var key = capture_key6(key)
+        var key = capture_key(key)
         var track = capture_track()
         guard unsafe bpf_map_lookup_elem(flows, &key, &track) == 0 else { return nil }
         return FlowRecord(track, epoch: epoch)
@@ -56,28 +56,40 @@ public final class FlowMap: @unchecked Sendable {
     /// Begins another epoch: the next packet of every flow comes to user space, to be judged anew. What was counted stays.
     public func setEpoch(_ epoch: UInt32) {
         current.store(epoch, ordering: .releasing)
-        var key: UInt32 = 0
-        var value = capture_control(epoch: epoch, reserved: 0)
-        _ = unsafe bpf_map_update_elem(control, &key, &value, 0)
+        setControl(epoch)
     }
 
-    private func send(_ key: FlowKey, _ verdict: UInt32) -> Bool {
-        var order = capture_order(key: capture_key6(key), verdict: verdict, found: 0)
-        return unsafe withUnsafeMutablePointer(to: &order) { order in
-            var options = unsafe bpf_test_run_opts()
-            unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
-            unsafe options.ctx_in = UnsafeRawPointer(order)
-            unsafe options.ctx_size_in = UInt32(MemoryLayout<capture_order>.size)
-            // The kernel copies the answer back to where the order was.
-            return unsafe bpf_prog_test_run_opts(self.order, &options) == 0 && order.pointee.found == 1
+    /// - Parameter epoch: 0 leaves it and only sets the clock of the programs.
+    private func setControl(_ epoch: UInt32) {
+        var wanted = capture_control(epoch: epoch, reserved: 0, offset: 0)
+        _ = unsafe withUnsafeMutablePointer(to: &wanted) { wanted in
+            unsafe run(control, wanted, MemoryLayout<capture_control>.size)
         }
     }
 
-    /// Goes through all flows, in no order. Flows that begin or end meanwhile may be missed or come twice. Allocates.
+    private func send(_ key: FlowKey, _ verdict: UInt32) -> Bool {
+        var order = capture_order(key: capture_key(key), verdict: verdict, found: 0)
+        return unsafe withUnsafeMutablePointer(to: &order) { order in
+            // The kernel copies the answer back to where the order was.
+            unsafe run(self.order, order, MemoryLayout<capture_order>.size) && order.pointee.found == 1
+        }
+    }
+
+    private func run(_ program: CInt, _ context: UnsafeMutableRawPointer, _ size: Int) -> Bool {
+        var options = unsafe bpf_test_run_opts()
+        unsafe options.sz = MemoryLayout<bpf_test_run_opts>.size
+        unsafe options.ctx_in = UnsafeRawPointer(context)
+        unsafe options.ctx_size_in = UInt32(size)
+        return unsafe bpf_prog_test_run_opts(program, &options) == 0
+    }
+
+    /// Goes through all flows, in no order. Flows that begin or end meanwhile may be missed or come twice. Allocates. Sets the
+    /// clock of the programs too, which goes by ticks and drifts away from the kernel's by half a millisecond a second at most.
     public func sweep(_ body: (FlowKey, FlowRecord) -> Void) {
+        setControl(0)
         let epoch = epoch
         let room = 1024
-        var keys = [capture_key6](repeating: capture_key6(), count: room)
+        var keys = [capture_key](repeating: capture_key(), count: room)
         var tracks = [capture_track](repeating: capture_track(), count: room)
         var (from, to): (UInt32, UInt32) = (0, 0)
         var isFirst = true
@@ -102,25 +114,26 @@ extension FlowRecord {
         self.init(
             ifindex: track.where.ifindex, isServed: UInt32(track.where.kind) == CAPTURE_SERVED.rawValue,
             isAllowed: UInt32(track.verdict) == CAPTURE_ALLOW.rawValue && track.epoch == epoch, cookie: track.cookie,
-            began: track.began, lastSeen: track.seen, packetsOut: track.packets_out, bytesOut: track.bytes_out,
+            began: track.began, lastSeen: max(track.seen_out, track.seen_in), packetsOut: track.packets_out,
+            bytesOut: track.bytes_out,
             packetsIn: track.packets_in, bytesIn: track.bytes_in, ends: Ends(rawValue: track.flags))
     }
 }
 
-extension capture_key6 {
+extension capture_key {
     init(_ key: FlowKey) {
         self.init(
             source: words(key.source), destination: words(key.destination), source_port: key.sourcePort.bigEndian,
             destination_port: key.destinationPort.bigEndian, protocol: key.proto, fragment: 0,
-            zero: key.source.isIPv6 ? 6 : 4)
+            version: key.source.isIPv6 ? 6 : 4)
     }
 }
 
 extension FlowKey {
-    init(_ key: capture_key6) {
+    init(_ key: capture_key) {
         self.init(
-            source: address(key.source, isIPv6: key.zero == 6), sourcePort: key.source_port.bigEndian,
-            destination: address(key.destination, isIPv6: key.zero == 6),
+            source: address(key.source, isIPv6: key.version == 6), sourcePort: key.source_port.bigEndian,
+            destination: address(key.destination, isIPv6: key.version == 6),
             destinationPort: key.destination_port.bigEndian, proto: key.protocol)
     }
 }

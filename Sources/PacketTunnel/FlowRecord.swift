@@ -22,7 +22,7 @@ public struct FlowRecord: Sendable, Equatable {
     public var isAllowed: Bool
     /// `SO_COOKIE` of the socket, a container's included; 0 when it is none of this machine's.
     public var cookie: UInt64
-    /// The first packet, nanoseconds on the monotonic clock to about 4 ms. Another value than before means that another flow of
+    /// The first packet, nanoseconds on the monotonic clock to about 10 ms. Another value than before means that another flow of
     /// the same key has begun: counters start at 0.
     public var began: UInt64
     /// The last packet.

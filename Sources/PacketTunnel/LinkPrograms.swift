@@ -70,7 +70,7 @@ final class LinkPrograms: @unchecked Sendable {
             let seed = UInt64.random(in: .min ... .max)
             unsafe LinkPrograms.select(object, request)
             try unsafe LinkPrograms.load(
-                object, capture_config(tun: tun, mark: request.mark, reserved: (0, 0)), seed: seed)
+                object, capture_config(tun: tun, mark: request.mark, tick: LinkPrograms.tick, reserved: 0), seed: seed)
             sockets = try CaptureError.unified { try unsafe FlowSockets(object, seed: seed) }
         } catch {
             unsafe bpf_object__close(object)
@@ -90,8 +90,9 @@ final class LinkPrograms: @unchecked Sendable {
         while let current = unsafe program {
             let name = unsafe String(cString: bpf_program__name(current))
             // libbpf 1.1 does not know the type of a section named "tc" before it has tried to load it.
-            if name != LinkPrograms.order { unsafe bpf_program__set_type(current, BPF_PROG_TYPE_SCHED_CLS) }
-            let belongsToFull = name.hasPrefix("full_") || name == LinkPrograms.order
+            let isRun = name.hasPrefix("flow_")
+            if !isRun { unsafe bpf_program__set_type(current, BPF_PROG_TYPE_SCHED_CLS) }
+            let belongsToFull = name.hasPrefix("full_") || isRun
             unsafe bpf_program__set_autoload(current, belongsToFull == isFull)
             unsafe program = unsafe bpf_object__next_program(object, current)
         }
@@ -107,8 +108,16 @@ final class LinkPrograms: @unchecked Sendable {
     /// A flow must not be pushed out while its packet waits in the TUN's queue, and the kernel's LRU is a rough one.
     private static let leastFlows = TunDevice.queueLength * 4
 
-    /// The program that changes entries of `flows`.
+    /// The programs that the daemon runs: they change entries of `flows`, and `control`.
     static let order = "flow_order"
+    static let control = "flow_control"
+
+    /// Nanoseconds of a jiffy: the coarse clocks go forward by one at a time (clock_getres(2)).
+    private static var tick: UInt32 {
+        var resolution = timespec()
+        let failed = unsafe clock_getres(CLOCK_MONOTONIC_COARSE, &resolution)
+        return failed == 0 && resolution.tv_sec == 0 ? UInt32(resolution.tv_nsec) : 0
+    }
 
     /// The descriptor of a map, which lives as long as this value.
     func map(_ name: String) throws(CaptureError) -> CInt {

@@ -44,7 +44,8 @@ print("\(snapshot.names) names")
 
 var name = Name()
 measure("Query.parse") { index in
-    _ = Query.parse(blocked[index & 4095].span.bytes, name: &name)
+    let message = blocked[index & 4095]
+    _ = Query.parse(message.span.bytes, name: &name)
 }
 let blockedNames = blocked.map { message -> Name in
     _ = Query.parse(message.span.bytes, name: &name)
@@ -67,7 +68,8 @@ var engine = Engine(settings: EngineSettings(), policy: snapshot, slots: 64)
 let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 65535, alignment: 64)
 var out = room.mutableBytes
 measure("handle, blocked") { index in
-    _ = engine.handle(blocked[index & 4095].span.bytes, isStream: false, now: 1_000_000_000_000, into: &out)
+    let message = blocked[index & 4095]
+    _ = engine.handle(message.span.bytes, isStream: false, now: 1_000_000_000_000, into: &out)
 }
 for message in unlisted {
     let bytes = message.span.bytes
@@ -85,7 +87,8 @@ for message in unlisted {
     _ = engine.nextAnswer(into: &out)
 }
 measure("handle, cached") { index in
-    _ = engine.handle(unlisted[index & 4095].span.bytes, isStream: false, now: 1_001_000_000_000, into: &out)
+    let message = unlisted[index & 4095]
+    _ = engine.handle(message.span.bytes, isStream: false, now: 1_001_000_000_000, into: &out)
 }
 let from = IPAddress(v4: 0xc633_6401)
 measure("UDPDatagram.compose, 80 bytes") { _ in

@@ -3,9 +3,11 @@
 //     swift run -c release --package-path Benchmarks lists rebuild STATE
 //     swift run -c release --package-path Benchmarks lists lookup STATE DOMAINS [SEED]
 //     swift run -c release --package-path Benchmarks lists why STATE DOMAINS
+//     swift run -c release --package-path Benchmarks lists flows STATE RULES [SEED]
 //
-// STATE is a state directory with lists, DOMAINS a file with the names of one of them, one a line. Prints words and numbers,
-// a pair a line: seconds, kilobytes, and nanoseconds of processor time a verdict (the median of nine rounds).
+// STATE is a state directory with lists (for `flows` one that is made), DOMAINS a file with the names of one of them, one a
+// line, RULES how many rules on flows of each kind there are. Prints words and numbers, a pair a line: seconds, kilobytes,
+// and nanoseconds of processor time a verdict (the median of nine rounds).
 
 import Blocklist
 import Foundation
@@ -147,5 +149,8 @@ case (3, "rebuild"): try rebuild(arguments[2])
 case (4, "lookup"): try lookup(arguments[2], arguments[3], seed: 1)
 case (5, "lookup"): try lookup(arguments[2], arguments[3], seed: UInt64(arguments[4]) ?? 1)
 case (4, "why"): try why(arguments[2], arguments[3])
-default: fail("usage: lists rebuild STATE | lookup STATE DOMAINS [SEED] | why STATE DOMAINS")
+case (4, "flows"), (5, "flows"):
+    guard let count = Int(arguments[3]), 1...30_000 ~= count else { fail("lists: RULES is 1 to 30000") }
+    try flows(arguments[2], count, seed: arguments.count == 5 ? UInt64(arguments[4]) ?? 1 : 1)
+default: fail("usage: lists rebuild STATE | lookup STATE DOMAINS [SEED] | why STATE DOMAINS | flows STATE RULES [SEED]")
 }

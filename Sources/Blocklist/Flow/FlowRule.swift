@@ -11,7 +11,7 @@ public struct FlowRule: Sendable, Equatable {
 }
 
 /// What a flow must be like for a rule to speak of it; nil: whatever.
-public struct FlowConditions: Sendable, Equatable {
+public struct FlowConditions: Sendable, Hashable {
     /// Where the flow goes.
     public var remote: IPPrefix?
     /// The remote port; only protocols with ports have one.
@@ -28,7 +28,7 @@ public struct FlowConditions: Sendable, Equatable {
 }
 
 /// Whose queries or flows a rule speaks of; empty: everybody's.
-public struct RuleOwner: Sendable, Equatable {
+public struct RuleOwner: Sendable, Hashable {
     /// A program: its path when it begins with a slash, else the last component of the path; nil: every program.
     public var app: String?
     /// A user as named when the rule was made.

@@ -19,11 +19,10 @@ extension PolicySnapshot {
         remote: IPAddress, port: UInt16, proto: UInt8, name: RawSpan, asker: Asker, isNameFinal: Bool
     ) -> FlowVerdict {
         guard let groups = inForce(asker.profile) else { return .none }
-        if isNameFinal { return decide(remote, port, proto, name, asker, groups).verdict }
-        if let verdict = flows.match(remote, port, proto, nil, asker.owner, groups), verdict.action != .peek {
-            return verdict
-        }
-        let (verdict, isOfAddress) = decide(remote, port, proto, name, asker, groups)
+        let facts = FlowFacts(remote: remote, port: port, proto: proto, owner: asker.owner, groups: groups)
+        if isNameFinal { return decide(facts, name, asker).verdict }
+        if let verdict = flows.match(facts, nil), verdict.action != .peek { return verdict }
+        let (verdict, isOfAddress) = decide(facts, name, asker)
         if verdict.action == .drop && isOfAddress { return verdict }
         return judgesNames || flows.needsName ? .peek : verdict
     }
@@ -31,21 +30,20 @@ extension PolicySnapshot {
     /// The verdict on a flow of this name, and whether a list of addresses or the bypass protection's addresses and ports
     /// gave it.
     private func decide(
-        _ remote: IPAddress, _ port: UInt16, _ proto: UInt8, _ name: RawSpan, _ asker: Asker,
-        _ groups: GroupSet
+        _ facts: FlowFacts, _ name: RawSpan, _ asker: Asker
     ) -> (verdict: FlowVerdict, isOfAddress: Bool) {
-        if let verdict = flows.match(remote, port, proto, name, asker.owner, groups) { return (verdict, false) }
+        if let verdict = flows.match(facts, name) { return (verdict, false) }
         let named = name.byteCount > 1 ? verdict(for: name, asker: asker) : .forward
         if named.action != .forward, named.list == 0 || named.action == .allow { return (FlowVerdict(named), false) }
         let inForce = profiles.lists(asker.profile)
-        if let hit = lists.longestPrefix(remote, isAllowed: true, inForce) {
+        if let hit = lists.longestPrefix(facts.remote, isAllowed: true, inForce) {
             return (FlowVerdict(action: .allow, reason: .list, list: hit.of.list, rule: hit.line), true)
         }
-        if let hit = lists.longestPrefix(remote, isAllowed: false, inForce) {
+        if let hit = lists.longestPrefix(facts.remote, isAllowed: false, inForce) {
             return (FlowVerdict(action: .drop, reason: .list, list: hit.of.list, rule: hit.line), true)
         }
         if named.action != .forward { return (FlowVerdict(named), false) }
-        if let line = bypass.line(remote, port, proto) {
+        if let line = bypass.line(facts.remote, facts.port, facts.proto) {
             return (FlowVerdict(action: .drop, reason: .bypass, list: Verdict.bypass, rule: line), true)
         }
         return (.none, false)

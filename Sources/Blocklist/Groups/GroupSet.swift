@@ -1,5 +1,5 @@
 /// Groups, as a set of their ids: a bit for each.
-public struct GroupSet: OptionSet, Hashable, Sendable {
+public struct GroupSet: OptionSet, Hashable, BitwiseCopyable, Sendable {
     public let rawValue: UInt64
 
     @inlinable

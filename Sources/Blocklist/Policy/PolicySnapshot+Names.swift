@@ -6,23 +6,15 @@ extension PolicySnapshot {
     func decide(_ query: QueryText, _ qtype: UInt16, _ profile: UInt16, _ groups: GroupSet) -> Verdict {
         var best = Best()
         var batch = query.batch
-        var hash = NameHash(seed: lists.seed)
-        var end = query.end
-        var index = query.labels
-        // From the root to the whole name: a later match is a longer one.
-        while index > 0 {
-            index -= 1
-            let place = query.place(index)
-            unsafe hash.prepend(query.text(place), end - place)
-            end = place - 1
-            let depth = query.labels - index
-            let value = hash.place
+        var walk = query.suffixes(seed: lists.seed)
+        while let suffix = walk.next() {
+            let (place, depth) = (suffix.place, suffix.depth)
             // Below most names of two labels nothing is listed.
-            if depth == ParentFilter.depth, !hasBelow(value) { index = 0 }
+            if depth == ParentFilter.depth, !hasBelow(place) { walk.stop() }
             guard lists.lists(depth: depth) || rules.lists(depth: depth) || bypassNames.lists(depth: depth) else {
                 continue
             }
-            batch.append(.init(place: value, check: hash.check, head: lists.head(value), depth: depth))
+            batch.append(.init(place: place, check: suffix.check, head: lists.head(place), depth: depth))
             if batch.isFull {
                 judge(batch, query, qtype, profile, &best)
                 batch.removeAll()

@@ -33,17 +33,12 @@ extension PolicySnapshot {
         _ query: QueryText, _ qtype: UInt16, _ profile: UInt16, exceptionOf: Int
     ) -> (number: Int, depth: Int) {
         var best = (number: -1, depth: 0)
-        var hash = NameHash(seed: lists.seed)
-        var end = query.end
-        var index = query.labels
-        while index > 0 {
-            index -= 1
-            let place = query.place(index)
-            unsafe hash.prepend(query.text(place), end - place)
-            end = place - 1
-            let depth = query.labels - index
+        var walk = query.suffixes(seed: lists.seed)
+        while let suffix = walk.next() {
+            let depth = suffix.depth
             guard lists.lists(depth: depth) else { continue }
-            let set = lists.find(hash.place, head: lists.head(hash.place), check: hash.check)
+            let place = suffix.place
+            let set = lists.find(place, head: lists.head(place), check: suffix.check)
             guard set >= 0 else { continue }
             let row = lists.row(set)
             var member = 0
@@ -51,7 +46,7 @@ extension PolicySnapshot {
                 let found = lists[row, member]
                 member += 1
                 guard found.kind.contains(.hasOptions), options.isRewrite(found.number),
-                    found.kind.contains(.allow) == (exceptionOf >= 0), found.kind.covers(isWhole: index == 0),
+                    found.kind.contains(.allow) == (exceptionOf >= 0), found.kind.covers(isWhole: suffix.isWhole),
                     speaks(found, query, qtype, profile)
                 else { continue }
                 if exceptionOf >= 0 {

@@ -155,7 +155,9 @@ public final class PolicySnapshot: Sendable {
         unsafe withUnsafeTemporaryAllocation(byteCount: QueryText.scratch, alignment: 16) { memory in
             guard let query = unsafe QueryText(name, memory) else { return .forward }
             guard let groups = inForce(asker.profile) else { return .forward }
-            if ownerNames.count > 0, let verdict = ownerNames.match(query: name, asker.owner, groups) { return verdict }
+            if ownerNames.count > 0, let verdict = ownerNames.match(query, name, asker.owner, groups) {
+                return verdict
+            }
             if ownerPatterns.count > 0,
                 let verdict = unsafe ownerPatterns.match(query.text(1), query.end - 1, asker.owner, groups)
             {

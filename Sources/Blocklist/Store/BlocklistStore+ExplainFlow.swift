@@ -82,7 +82,7 @@ extension RuleOwner {
 
 extension FlowConditions {
     /// TCP, UDP, DCCP, SCTP and UDP-Lite have ports.
-    public static func hasPorts(_ proto: UInt8) -> Bool { FlowRuleSet.View.hasPorts(proto) }
+    public static func hasPorts(_ proto: UInt8) -> Bool { FlowFacts.hasPorts(proto) }
 }
 
 extension FlowRule {

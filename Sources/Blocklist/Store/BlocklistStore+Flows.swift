@@ -63,28 +63,37 @@ extension BlocklistStore {
             if let ports = request.conditions.ports, ports.lowerBound == 0 {
                 throw BlocklistError.badArgument("ports are 1 to 65535")
             }
-            if request.conditions.ports != nil, let proto = request.conditions.proto, !FlowRuleSet.View.hasPorts(proto)
-            {
+            if request.conditions.ports != nil, let proto = request.conditions.proto, !FlowFacts.hasPorts(proto) {
                 throw BlocklistError.badArgument("protocol \(proto) has no ports")
             }
             return request
         }
         return try writeRules { db in
-            try requests.map { request in
+            var known: [FlowIdentity: Int32] = [:]
+            for rule in try BlocklistStore.flowRules(db) {
+                let identity = FlowIdentity(conditions: rule.conditions, groups: rule.groups)
+                if known[identity] == nil { known[identity] = rule.id }
+            }
+            return try requests.map { request in
                 let groups = try BlocklistStore.groups(db, request.groups, owner: request.conditions.owner)
-                let same = try BlocklistStore.flowRules(db).first {
-                    $0.conditions == request.conditions && $0.groups == groups
-                }
-                let id = try same?.id ?? BlocklistStore.insert(db, request, groups)
+                let identity = FlowIdentity(conditions: request.conditions, groups: groups)
+                let id = try known[identity] ?? BlocklistStore.insert(db, request, groups)
+                known[identity] = id
+                let now = BlocklistStore.now()
                 try db.execute(
                     sql: "UPDATE flow SET action = ?, comment = ?, added = ? WHERE id = ?",
-                    arguments: [request.action.rawValue, request.comment, BlocklistStore.now(), id])
-                guard let rule = try BlocklistStore.flowRules(db).first(where: { $0.id == id }) else {
-                    throw BlocklistError.database("blocklist.db", "a flow rule just written is not there")
-                }
-                return rule
+                    arguments: [request.action.rawValue, request.comment, now, id])
+                return FlowRule(
+                    id: id, action: request.action, conditions: request.conditions, comment: request.comment,
+                    added: now, groups: groups)
             }
         }
+    }
+
+    /// What no two rules have alike.
+    private struct FlowIdentity: Hashable {
+        var conditions: FlowConditions
+        var groups: GroupSet
     }
 
     private static func insert(_ db: Database, _ request: FlowRequest, _ groups: GroupSet) throws -> Int32 {

@@ -12,6 +12,7 @@
  *   full_return_ether, full_return_bare   the other direction: ingress of a captured link, egress of a served one
  *   full_tun_ingress                      ingress of the TUN
  *   flow_order                            run by the daemon: changes an entry of `flows`
+ *   flow_control                          run by the daemon: changes `control`
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -19,6 +20,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/udp.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_endian.h>
@@ -29,11 +31,15 @@
 
 #include "parse.h"
 
+#include "segment.h"
+
 #include "sockets.h"
 
 #include "dns.h"
 
 #include "flows.h"
+
+#include "fast.h"
 
 #include "full.h"
 
@@ -55,3 +61,4 @@ SEC("tc") int full_tun_ingress(struct __sk_buff *skb) { return full_give_back(sk
 
 /* The daemon's word on a flow, given in place so that no count is lost. */
 SEC("syscall") int flow_order(struct capture_order *order) { return obey(order); }
+SEC("syscall") int flow_control(const struct capture_control *wanted) { return set_control(wanted); }

@@ -2,111 +2,20 @@
 #ifndef WEBTUN_DNS_H
 #define WEBTUN_DNS_H
 
-enum { DNS_PORT = 53, FLOWS = 65536 };
+enum { DNS_PORT = 53, QUERIES = 65536 };
 
+/* Where queries were captured, in full mode too: what comes out of the TUN belongs there. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, FLOWS);
-    __type(key, struct capture_key4);
+    __uint(max_entries, QUERIES);
+    __type(key, struct capture_key);
     __type(value, struct capture_flow);
-} flows4 SEC(".maps");
+} queries SEC(".maps");
 
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, FLOWS);
-    __type(key, struct capture_key6);
-    __type(value, struct capture_flow);
-} flows6 SEC(".maps");
-
-/* A packet as far as the programs care. */
-struct packet {
-    __u8 family;   /* 4 or 6; 0: not IP, or nothing that could be looked at */
-    struct pieces pieces;
-    union {
-        struct capture_key6 v6; /* first, so that {} clears the whole union */
-        struct capture_key4 v4;
-    };
-};
-
-static __always_inline bool has_ports(__u8 protocol)
+static __always_inline bool is_dns(const struct segment *segment, __u16 port)
 {
-    return protocol == IPPROTO_UDP || protocol == IPPROTO_TCP;
-}
-
-/* IPv4, RFC 791: any header length; first fragments have the ports, later ones only the identification. */
-static __always_inline void parse4(struct __sk_buff *skb, __u32 offset, struct packet *packet)
-{
-    struct iphdr ip;
-    if (!load(skb, offset, &ip, sizeof ip) || ip.ihl < 5 || !has_ports(ip.protocol))
-        return;
-    packet->family = 4;
-    packet->v4.source = ip.saddr;
-    packet->v4.destination = ip.daddr;
-    packet->v4.protocol = ip.protocol;
-    if (ip.frag_off & bpf_htons(0x3fff)) {
-        packet->pieces.fragment = true;
-        packet->pieces.identification = ip.id;
-        if (ip.frag_off & bpf_htons(0x1fff)) {
-            packet->pieces.later = true;
-            return;
-        }
-    }
-    if (!load(skb, offset + ip.ihl * 4, &packet->v4.source_port, 4))
-        packet->pieces.broken = true;
-}
-
-static __always_inline void parse6(struct __sk_buff *skb, __u32 offset, struct packet *packet)
-{
-    struct ipv6hdr ip;
-    if (!load(skb, offset, &ip, sizeof ip))
-        return;
-    __u8 next = ip.nexthdr;
-    bool plain = has_ports(next);
-    offset += sizeof ip;
-    if (!plain) {
-        offset = skip_extensions(skb, offset, &next, &packet->pieces);
-        if (!packet->pieces.broken && !packet->pieces.later && !has_ports(next))
-            return;
-    }
-    packet->family = 6;
-    __builtin_memcpy(packet->v6.source, &ip.saddr, 16);
-    __builtin_memcpy(packet->v6.destination, &ip.daddr, 16);
-    packet->v6.protocol = packet->pieces.later ? 0 : next;
-    if (packet->pieces.broken || packet->pieces.later)
-        return;
-    void *ports = &packet->v6.source_port;
-    if (!(plain ? load(skb, offset, ports, 4) : load_far(skb, offset, ports, 4)))
-        packet->pieces.broken = true;
-}
-
-static __always_inline void parse(struct __sk_buff *skb, __u32 offset, __u16 protocol, struct packet *packet)
-{
-    if (protocol == bpf_htons(ETH_P_IP))
-        parse4(skb, offset, packet);
-    else if (protocol == bpf_htons(ETH_P_IPV6))
-        parse6(skb, offset, packet);
-}
-
-/* The key of the fragments that follow the first one of a datagram. */
-static __always_inline void to_fragment(struct packet *packet)
-{
-    if (packet->family == 4) {
-        packet->v4.fragment = 1;
-        packet->v4.source_port = packet->pieces.identification;
-        packet->v4.destination_port = 0;
-    } else {
-        packet->v6.fragment = 1;
-        packet->v6.protocol = 0;
-        packet->v6.source_port = packet->pieces.identification >> 16;
-        packet->v6.destination_port = packet->pieces.identification & 0xffff;
-    }
-}
-
-static __always_inline struct capture_flow *find(struct packet *packet)
-{
-    if (packet->family == 4)
-        return bpf_map_lookup_elem(&flows4, &packet->v4);
-    return bpf_map_lookup_elem(&flows6, &packet->v6);
+    return port == bpf_htons(DNS_PORT) &&
+           (segment->key.protocol == IPPROTO_UDP || segment->key.protocol == IPPROTO_TCP);
 }
 
 static __always_inline bool same(const struct capture_flow *a, const struct capture_flow *b)
@@ -116,14 +25,12 @@ static __always_inline bool same(const struct capture_flow *a, const struct capt
 }
 
 /* Remembers where the flow belongs; an entry that says so already is left alone, as an update takes locks. */
-static __always_inline void remember(struct packet *packet, struct capture_flow *flow)
+static __always_inline void remember(const struct capture_key *key, const struct capture_flow *flow)
 {
-    struct capture_flow *known = find(packet);
+    struct capture_flow *known = bpf_map_lookup_elem(&queries, key);
     if (known && same(known, flow))
         return;
-    long failed = packet->family == 4 ? bpf_map_update_elem(&flows4, &packet->v4, flow, BPF_ANY)
-                                      : bpf_map_update_elem(&flows6, &packet->v6, flow, BPF_ANY);
-    if (failed)
+    if (bpf_map_update_elem(&queries, key, flow, BPF_ANY))
         COUNT(errors);
 }
 
@@ -135,57 +42,29 @@ static __always_inline int capture(struct __sk_buff *skb, bool ether, __u8 kind)
         return NEXT;
     }
     _Alignas(8) struct capture_flow flow = {.kind = kind};
-    struct packet packet = {};
+    struct segment segment = {};
+    struct capture_key fragments;
     __u32 offset;
     __u16 protocol;
     if (!read_link(skb, ether, &flow, &offset, &protocol))
         return NEXT;
-    parse(skb, offset, protocol, &packet);
-    if (!packet.family)
+    read_segment(skb, offset, false, protocol, &segment);
+    if (!segment.family)
         return NEXT;
-    if (packet.pieces.later) {
-        to_fragment(&packet);
-        if (!find(&packet))
+    fragment_key(&segment, &fragments);
+    if (segment.pieces.later) {
+        if (!bpf_map_lookup_elem(&queries, &fragments))
             return NEXT;
-    } else if (!packet.pieces.broken) {
-        __u16 port = packet.family == 4 ? packet.v4.destination_port : packet.v6.destination_port;
-        if (port != bpf_htons(DNS_PORT))
+    } else if (!segment.pieces.broken) {
+        if (!is_dns(&segment, segment.key.destination_port))
             return NEXT;
         flow.ifindex = skb->ifindex;
-        remember(&packet, &flow);
-        if (packet.family == 4)
-            note_flow4(&packet.v4, bpf_get_socket_cookie(skb));
-        else
-            note_flow6(&packet.v6, bpf_get_socket_cookie(skb));
-        if (packet.pieces.fragment) {
-            to_fragment(&packet);
-            remember(&packet, &flow);
-        }
+        remember(&segment.key, &flow);
+        note_flow(&segment.key, bpf_get_socket_cookie(skb));
+        if (segment.pieces.fragment)
+            remember(&fragments, &flow);
     }
-    return take(skb, &flow, packet.pieces.fragment);
-}
-
-static __always_inline void reverse(struct packet *packet)
-{
-    if (packet->family == 4) {
-        struct capture_key4 *key = &packet->v4;
-        __u32 address = key->source;
-        key->source = key->destination;
-        key->destination = address;
-        __u16 port = key->source_port;
-        key->source_port = key->destination_port;
-        key->destination_port = port;
-    } else {
-        struct capture_key6 *key = &packet->v6;
-        for (int i = 0; i < 4; i++) {
-            __u32 word = key->source[i];
-            key->source[i] = key->destination[i];
-            key->destination[i] = word;
-        }
-        __u16 port = key->source_port;
-        key->source_port = key->destination_port;
-        key->destination_port = port;
-    }
+    return take(skb, &flow, segment.pieces.fragment);
 }
 
 /* A packet that goes on its way as it was captured. Of a client: back to the ingress it came from, to be
@@ -212,23 +91,27 @@ static __always_inline int forward(struct __sk_buff *skb, const struct capture_f
 
 static __always_inline int give_back(struct __sk_buff *skb)
 {
-    struct packet packet = {};
-    parse(skb, 0, skb->protocol, &packet);
-    if (packet.family && !packet.pieces.broken) {
-        struct capture_flow *flow;
-        if (packet.pieces.later)
-            to_fragment(&packet);
-        else {
-            reverse(&packet);
-            flow = find(&packet);
-            if (flow)
-                return reply(skb, flow);
-            reverse(&packet);
-        }
-        flow = find(&packet);
-        if (flow)
-            return forward(skb, flow);
+    struct segment segment = {};
+    struct capture_key key;
+    struct capture_flow *flow;
+    read_segment(skb, 0, false, skb->protocol, &segment);
+    if (!segment.family || segment.pieces.broken) {
+        COUNT(local);
+        return NEXT;
     }
+    if (segment.pieces.later) {
+        fragment_key(&segment, &key);
+    } else {
+        key = segment.key;
+        reverse_key(&key);
+        flow = bpf_map_lookup_elem(&queries, &key);
+        if (flow)
+            return reply(skb, flow);
+        key = segment.key;
+    }
+    flow = bpf_map_lookup_elem(&queries, &key);
+    if (flow)
+        return forward(skb, flow);
     COUNT(local);
     return NEXT;
 }

@@ -8,7 +8,7 @@ enum { TRACKED = 131072, INBOUND = 32768, DATAGRAMS = 8192, PREFIXES = 65536 };
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, TRACKED);
-    __type(key, struct capture_key6);
+    __type(key, struct capture_key);
     __type(value, struct capture_track);
 } flows SEC(".maps");
 
@@ -17,7 +17,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, INBOUND);
-    __type(key, struct capture_key6);
+    __type(key, struct capture_key);
     __type(value, __u32);
 } inbound SEC(".maps");
 
@@ -25,7 +25,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, DATAGRAMS);
-    __type(key, struct capture_key6);
+    __type(key, struct capture_key);
     __type(value, struct capture_fragments);
 } fragments SEC(".maps");
 
@@ -47,175 +47,65 @@ struct {
     __type(value, struct capture_control);
 } control SEC(".maps");
 
-enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
-
-/* A packet as full mode sees it. `key` is that of its flow, in the direction of the packet. */
-struct segment {
-    struct capture_key6 key;
-    struct pieces pieces;
-    __u32 bytes;    /* of the IP packet */
-    __u32 payload;  /* offset of what follows TCP's or UDP's header; else that of the transport header */
-    __u8 family;    /* 4, 6, or 0: not IP */
-    __u8 tcp;       /* flags */
-    __u8 icmp;      /* type */
-};
-
-static __always_inline bool is_icmp(const struct segment *segment)
+/* Nanoseconds of CLOCK_MONOTONIC, up to two ticks behind. The verifier makes a load of bpf_jiffies64 where bpf_ktime_get_coarse_ns stays a
+ * call, which costs as much as half of what else a packet of the fast path needs. */
+static __always_inline __u64 time_of(const struct capture_control *now)
 {
-    return segment->key.protocol == (segment->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+    return bpf_jiffies64() * config.tick + now->offset;
 }
 
-static __always_inline bool is_echo(const struct segment *segment, bool reply)
+static __always_inline const struct capture_control *present(void)
 {
-    return is_icmp(segment) && segment->icmp == (segment->family == 4 ? (reply ? 0 : 8) : (reply ? 129 : 128));
+    __u32 zero = 0;
+    return bpf_map_lookup_elem(&control, &zero);
 }
 
-/* Errors, neighbour discovery and its kin, answers to echoes: part of no flow of this side, never held up. */
-static __always_inline bool is_signal(const struct segment *segment)
+static __always_inline __u64 coarse_time(void)
 {
-    if (!is_icmp(segment))
-        return false;
-    if (segment->family == 4)
-        return segment->icmp != 8 && segment->icmp != 13; /* echo, timestamp */
-    return segment->icmp != 128;
+    const struct capture_control *now = present();
+    return now ? time_of(now) : 0;
 }
 
-/* An ICMP error, which carries the head of the packet it is about (RFC 792; RFC 4443: types below 128). */
-static __always_inline bool is_error(const struct segment *segment)
+/* Counts a packet in its flow, in packets and bytes of the wire. `bytes`: of the IP packet; `link`: those before the IP
+ * header; `headers`: up to the end of TCP's or UDP's header. */
+static __always_inline void add(struct __sk_buff *skb, struct capture_track *flow, __u64 bytes, __u32 link, __u32 headers,
+                                __u64 now, bool out)
 {
-    if (!is_icmp(segment))
-        return false;
-    if (segment->family == 6)
-        return segment->icmp < 128;
-    return segment->icmp == 3 || segment->icmp == 4 || segment->icmp == 5 || segment->icmp == 11 || segment->icmp == 12;
-}
-
-#define LOAD(offset, to, length) (far ? load_far(skb, offset, to, length) : load(skb, offset, to, length))
-
-/* `far`: at an offset that is not known to be small. */
-static __always_inline void read_transport(struct __sk_buff *skb, __u32 offset, bool far, struct segment *segment)
-{
-    segment->payload = offset;
-    if (segment->key.protocol == IPPROTO_TCP) {
-        __u8 rest[2];
-        if (!LOAD(offset, &segment->key.source_port, 4)) {
-            segment->pieces.broken = true;
-            return;
-        }
-        segment->payload = offset + 20;
-        if (LOAD(offset + 12, rest, sizeof rest)) {
-            segment->payload = offset + (rest[0] >> 4) * 4;
-            segment->tcp = rest[1];
-        }
-    } else if (segment->key.protocol == IPPROTO_UDP) {
-        if (!LOAD(offset, &segment->key.source_port, 4))
-            segment->pieces.broken = true;
-        segment->payload = offset + 8;
-    } else if (is_icmp(segment)) {
-        __u8 head[6];
-        if (!LOAD(offset, head, sizeof head))
-            return;
-        segment->icmp = head[0];
-        if (is_echo(segment, false))
-            __builtin_memcpy(&segment->key.source_port, head + 4, 2);
-        else if (is_echo(segment, true))
-            __builtin_memcpy(&segment->key.destination_port, head + 4, 2);
-    }
-}
-
-/* Reads the packet whose IP header is at `offset`. What is not IP, or cut, has family 0. */
-static __always_inline void read_segment(struct __sk_buff *skb, __u32 offset, bool far, __u16 protocol,
-                                         struct segment *segment)
-{
-    struct capture_key6 *key = &segment->key;
-    if (protocol == bpf_htons(ETH_P_IP)) {
-        struct iphdr ip;
-        if (!LOAD(offset, &ip, sizeof ip) || ip.ihl < 5)
-            return;
-        segment->family = 4;
-        key->source[2] = key->destination[2] = bpf_htonl(0xffff);
-        key->source[3] = ip.saddr;
-        key->destination[3] = ip.daddr;
-        key->protocol = ip.protocol;
-        segment->bytes = bpf_ntohs(ip.tot_len);
-        segment->pieces.fragment = ip.frag_off & bpf_htons(0x3fff);
-        segment->pieces.later = ip.frag_off & bpf_htons(0x1fff);
-        segment->pieces.identification = ip.id;
-        key->zero = 4;
-        if (!segment->pieces.later)
-            read_transport(skb, offset + ip.ihl * 4, far, segment);
-    } else if (protocol == bpf_htons(ETH_P_IPV6)) {
-        struct ipv6hdr ip;
-        if (!LOAD(offset, &ip, sizeof ip))
-            return;
-        __u8 next = ip.nexthdr;
-        segment->family = 6;
-        __builtin_memcpy(key->source, &ip.saddr, 16);
-        __builtin_memcpy(key->destination, &ip.daddr, 16);
-        segment->bytes = bpf_ntohs(ip.payload_len) + sizeof ip;
-        offset += sizeof ip;
-        key->zero = 6;
-        key->protocol = next;
-        if (next == IPPROTO_TCP || next == IPPROTO_UDP || next == IPPROTO_ICMPV6) {
-            read_transport(skb, offset, far, segment);
-            return;
-        }
-        offset = skip_extensions(skb, offset, &next, &segment->pieces);
-        key->protocol = next;
-        if (!segment->pieces.later && !segment->pieces.broken)
-            read_transport(skb, offset, true, segment);
-    }
-}
-
-static __always_inline void reverse_key(struct capture_key6 *key)
-{
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 4; i++) {
-        __u32 word = key->source[i];
-        key->source[i] = key->destination[i];
-        key->destination[i] = word;
-    }
-    __u16 port = key->source_port;
-    key->source_port = key->destination_port;
-    key->destination_port = port;
-}
-
-/* Copies a key and makes it that of the datagram's fragments. */
-static __always_inline void fragment_key(const struct segment *segment, struct capture_key6 *key)
-{
-    *key = segment->key;
-    key->fragment = 1;
-    /* IPv6 tells the protocol in the first one only, for sure. */
-    key->protocol = segment->family == 4 ? key->protocol : 0;
-    key->source_port = segment->pieces.identification >> 16;
-    key->destination_port = segment->pieces.identification & 0xffff;
-}
-
-/* Counts a packet in its flow, in packets and bytes of the wire. `link`: bytes before the IP header. */
-static __always_inline void count(struct __sk_buff *skb, const struct segment *segment, struct capture_track *flow,
-                                  __u32 link, bool out)
-{
-    __u64 packets = 1, bytes = segment->bytes;
-    __u32 size = skb->gso_size;
+    __u64 packets = 1;
+    __u32 size = skb->gso_size, length = skb->len;
     if (size) {
-        __u32 length = skb->len - link, headers = segment->payload - link;
         if (length > headers)
             packets = (length - headers + size - 1) / size;
-        bytes = length + (packets - 1) * headers;
+        bytes = length - link + (packets - 1) * (headers - link);
     }
     if (out) {
         __sync_fetch_and_add(&flow->packets_out, packets);
         __sync_fetch_and_add(&flow->bytes_out, bytes);
+        flow->seen_out = now;
     } else {
         __sync_fetch_and_add(&flow->packets_in, packets);
         __sync_fetch_and_add(&flow->bytes_in, bytes);
+        flow->seen_in = now;
     }
-    flow->seen = bpf_ktime_get_coarse_ns();
+}
+
+/* The same, with what ends a connection. */
+static __always_inline void count(struct __sk_buff *skb, const struct segment *segment, struct capture_track *flow,
+                                  __u32 link, bool out)
+{
+    add(skb, flow, segment->bytes, link, segment->payload, coarse_time(), out);
     __u32 ends = segment->tcp & TCP_RST ? CAPTURE_RST : 0;
     if (segment->tcp & TCP_FIN)
         ends |= out ? CAPTURE_FIN_OUT : CAPTURE_FIN_IN;
     if (ends & ~flow->flags)
         __sync_fetch_and_or(&flow->flags, ends);
+}
+
+/* A second of silence, after which another socket's datagrams of the same ports are another flow. */
+static __always_inline bool is_silent(const struct capture_track *flow, __u64 now)
+{
+    const __u64 second = 1000000000ull;
+    return now - flow->seen_out > second && now - flow->seen_in > second;
 }
 
 static __always_inline bool is_closed(const struct capture_track *flow)
@@ -224,10 +114,8 @@ static __always_inline bool is_closed(const struct capture_track *flow)
     return (flow->flags & CAPTURE_RST) || (flow->flags & both) == both;
 }
 
-static __always_inline bool is_allowed(const struct capture_track *flow)
+static __always_inline bool is_allowed(const struct capture_track *flow, const struct capture_control *now)
 {
-    __u32 zero = 0;
-    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
     return flow->verdict == CAPTURE_ALLOW && now && flow->epoch == now->epoch;
 }
 
@@ -238,13 +126,18 @@ static __always_inline bool has_prefix(void *map, const struct segment *segment)
     return bpf_map_lookup_elem(map, &key);
 }
 
+/* A client's flow is counted on the client's link: its answers may look the same on the link by which they arrive. */
+static __always_inline bool is_counted_here(struct __sk_buff *skb, const struct capture_track *flow)
+{
+    return flow->where.kind != CAPTURE_SERVED || flow->where.ifindex == skb->ifindex;
+}
+
 /* Carries out what the daemon decided. */
 static __always_inline int obey(struct capture_order *order)
 {
-    struct capture_key6 key = order->key;
+    struct capture_key key = order->key;
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &key);
-    __u32 zero = 0;
-    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
+    const struct capture_control *now = present();
 
     order->found = 0;
     if (!flow || !now)
@@ -257,6 +150,22 @@ static __always_inline int obey(struct capture_order *order)
     flow->verdict = CAPTURE_UNDECIDED;
     flow->epoch = now->epoch;
     flow->verdict = order->verdict;
+    return 0;
+}
+
+/* Begins the epoch that is asked for, unless 0, and sets the clock of the programs where it has gone wrong by a tick, so that it
+ * does not go to and fro. */
+static __always_inline int set_control(const struct capture_control *wanted)
+{
+    __u32 zero = 0;
+    struct capture_control *now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return 0;
+    if (wanted->epoch)
+        now->epoch = wanted->epoch;
+    __u64 offset = bpf_ktime_get_ns() - (bpf_jiffies64() + 1) * config.tick;
+    if (offset - now->offset + config.tick > 2ull * config.tick)
+        now->offset = offset;
     return 0;
 }
 

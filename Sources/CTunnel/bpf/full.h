@@ -3,9 +3,6 @@
 #ifndef WEBTUN_FULL_H
 #define WEBTUN_FULL_H
 
-/* A second of silence after which another socket's datagrams of the same ports are another flow. */
-#define SILENCE 1000000000ull
-
 /* For many, or for neighbours only: none of webtun's business. */
 static __always_inline bool is_link_scope(const struct segment *segment, const struct capture_flow *where)
 {
@@ -19,41 +16,10 @@ static __always_inline bool is_link_scope(const struct segment *segment, const s
     return address >> 24 == 0xff || address >> 22 == 0xfe80 >> 6;
 }
 
-static __always_inline bool is_dns(const struct segment *segment, __u16 port)
-{
-    return port == bpf_htons(DNS_PORT) &&
-           (segment->key.protocol == IPPROTO_UDP || segment->key.protocol == IPPROTO_TCP);
-}
-
-/* The same packet for the functions of dns mode. */
-static __always_inline void to_packet(const struct segment *segment, struct packet *packet)
-{
-    const struct capture_key6 *key = &segment->key;
-    packet->family = segment->family;
-    packet->pieces = segment->pieces;
-    if (segment->family == 4) {
-        packet->v4.source = key->source[3];
-        packet->v4.destination = key->destination[3];
-        packet->v4.source_port = key->source_port;
-        packet->v4.destination_port = key->destination_port;
-        packet->v4.protocol = key->protocol;
-    } else {
-        packet->v6 = *key;
-        packet->v6.zero = 0;
-    }
-}
-
-static __always_inline void remember_dns(const struct segment *segment, struct capture_flow *where)
-{
-    struct packet packet = {};
-    to_packet(segment, &packet);
-    remember(&packet, where);
-}
-
 static __always_inline void remember_fragments(const struct segment *segment, const struct capture_flow *where,
-                                               const struct capture_key6 *flow, bool passed)
+                                               const struct capture_key *flow, bool passed)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     struct capture_fragments value = {.flow = *flow, .where = *where, .passed = passed};
     fragment_key(segment, &key);
     if (bpf_map_update_elem(&fragments, &key, &value, BPF_ANY))
@@ -74,7 +40,7 @@ static __always_inline int leave_alone(struct __sk_buff *skb, __u8 kind)
 static __always_inline int capture_later(struct __sk_buff *skb, const struct segment *segment,
                                          const struct capture_flow *where, __u32 link)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     fragment_key(segment, &key);
     struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
     if (!datagram)
@@ -84,7 +50,7 @@ static __always_inline int capture_later(struct __sk_buff *skb, const struct seg
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &key);
     if (flow) {
         count(skb, segment, flow, link, true);
-        passed = passed && is_allowed(flow);
+        passed = passed && is_allowed(flow, present());
     }
     return passed ? leave_alone(skb, where->kind) : take(skb, where, true);
 }
@@ -100,7 +66,7 @@ static __always_inline bool is_listening(struct __sk_buff *skb, const struct seg
     if (skb->ingress_ifindex)
         return false;
     struct bpf_sock_tuple tuple = {};
-    const struct capture_key6 *key = &segment->key;
+    const struct capture_key *key = &segment->key;
     struct bpf_sock *sock;
     /* No port 0 is connected: what is found listens. */
     if (segment->family == 4) {
@@ -144,7 +110,7 @@ static __always_inline bool begins_anew(const struct segment *segment, const str
     bool other = cookie && flow->cookie && cookie != flow->cookie;
     if (segment->key.protocol == IPPROTO_TCP)
         return opens(segment) && (other || is_closed(flow));
-    return other && bpf_ktime_get_coarse_ns() - flow->seen > SILENCE;
+    return other && is_silent(flow, coarse_time());
 }
 
 static __always_inline void begin_anew(struct capture_track *flow, __u64 cookie)
@@ -152,15 +118,15 @@ static __always_inline void begin_anew(struct capture_track *flow, __u64 cookie)
     flow->verdict = CAPTURE_UNDECIDED;
     flow->flags = 0;
     flow->cookie = cookie;
-    flow->packets_out = flow->bytes_out = flow->packets_in = flow->bytes_in = 0;
-    flow->began = bpf_ktime_get_coarse_ns();
+    flow->packets_out = flow->bytes_out = flow->packets_in = flow->bytes_in = flow->seen_in = 0;
+    flow->began = coarse_time();
 }
 
 /* Enters a flow into the table. */
 static __always_inline struct capture_track *enter(const struct segment *segment, const struct capture_flow *where,
                                                    __u64 cookie)
 {
-    struct capture_track track = {.where = *where, .cookie = cookie, .began = bpf_ktime_get_coarse_ns()};
+    struct capture_track track = {.where = *where, .cookie = cookie, .began = coarse_time()};
     bpf_map_update_elem(&flows, &segment->key, &track, BPF_NOEXIST);
     return bpf_map_lookup_elem(&flows, &segment->key);
 }
@@ -171,6 +137,8 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         COUNT(passed);
         return NEXT;
     }
+    if (fast_out(skb, ether))
+        return leave_alone(skb, kind);
     _Alignas(8) struct capture_flow where = {.kind = kind, .ifindex = skb->ifindex};
     struct segment segment = {};
     __u32 link = 0;
@@ -185,8 +153,8 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     if (segment.pieces.later)
         return capture_later(skb, &segment, &where, link);
     if (is_dns(&segment, segment.key.destination_port)) {
-        remember_dns(&segment, &where);
-        note_mapped(&segment.key, segment.family, bpf_get_socket_cookie(skb));
+        remember(&segment.key, &where);
+        note_flow(&segment.key, bpf_get_socket_cookie(skb));
         if (segment.pieces.fragment)
             remember_fragments(&segment, &where, &segment.key, false);
         return take(skb, &where, segment.pieces.fragment);
@@ -196,7 +164,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
     struct capture_track *flow = bpf_map_lookup_elem(&flows, &segment.key);
     if (flow && begins_anew(&segment, flow, cookie))
         begin_anew(flow, cookie);
-    bool allowed = flow && is_allowed(flow);
+    bool allowed = flow && is_allowed(flow, present());
     if (!allowed) {
         if (is_link_scope(&segment, &where) || is_signal(&segment))
             return NEXT;
@@ -218,7 +186,7 @@ static __always_inline int full_capture(struct __sk_buff *skb, bool ether, __u8 
         return DROP; /* nobody could say where it belongs when it came back */
     }
     if (!allowed)
-        note_mapped(&segment.key, segment.family, cookie);
+        note_flow(&segment.key, cookie);
     count(skb, &segment, flow, link, true);
     if (segment.pieces.fragment)
         remember_fragments(&segment, &where, &segment.key, allowed);
@@ -237,28 +205,22 @@ static __always_inline bool begins_inbound(const struct segment *segment)
     return !is_icmp(segment);
 }
 
-/* A client's flow is counted on the client's link: its answers may look the same on the link by which they arrive. */
-static __always_inline void count_answer(struct __sk_buff *skb, const struct segment *segment,
-                                         struct capture_track *flow, __u32 link)
-{
-    if (flow->where.kind != CAPTURE_SERVED || flow->where.ifindex == skb->ifindex)
-        count(skb, segment, flow, link, false);
-}
-
 /* The other direction: counts what answers a flow, and remembers flows that the far side begins. Nothing is held up. */
 static __always_inline int full_return(struct __sk_buff *skb, bool ether)
 {
+    if (skb->mark == config.mark || fast_in(skb, ether))
+        return NEXT;
     _Alignas(8) struct capture_flow where = {};
     struct segment segment = {};
     __u32 link = 0;
     __u16 protocol = 0;
-    if (skb->mark == config.mark || !read_link(skb, ether, &where, &link, &protocol))
+    if (!read_link(skb, ether, &where, &link, &protocol))
         return NEXT;
     read_segment(skb, link, false, protocol, &segment);
     if (!segment.family || segment.pieces.broken)
         return NEXT;
     struct capture_track *flow;
-    struct capture_key6 key;
+    struct capture_key key;
     if (segment.pieces.later) {
         fragment_key(&segment, &key);
         struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
@@ -266,8 +228,8 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
             return NEXT;
         key = datagram->flow;
         flow = bpf_map_lookup_elem(&flows, &key);
-        if (flow)
-            count_answer(skb, &segment, flow, link);
+        if (flow && is_counted_here(skb, flow))
+            count(skb, &segment, flow, link, false);
         return NEXT;
     }
     if (is_link_scope(&segment, &where))
@@ -285,7 +247,8 @@ static __always_inline int full_return(struct __sk_buff *skb, bool ether)
         bpf_map_update_elem(&inbound, &segment.key, &value, BPF_ANY);
         return NEXT;
     }
-    count_answer(skb, &segment, flow, link);
+    if (is_counted_here(skb, flow))
+        count(skb, &segment, flow, link, false);
     if (segment.pieces.fragment) {
         struct capture_fragments value = {.flow = segment.key, .where = where, .passed = 1};
         bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);
@@ -321,7 +284,7 @@ static __always_inline struct capture_track *find_refused(struct __sk_buff *skb,
 
 static __always_inline int give_back_later(struct __sk_buff *skb, const struct segment *segment)
 {
-    struct capture_key6 key;
+    struct capture_key key;
     fragment_key(segment, &key);
     struct capture_fragments *datagram = bpf_map_lookup_elem(&fragments, &key);
     if (!datagram) {
@@ -344,14 +307,12 @@ static __always_inline int full_give_back(struct __sk_buff *skb)
     if (segment.pieces.later)
         return give_back_later(skb, &segment);
     if (is_dns(&segment, segment.key.source_port) || is_dns(&segment, segment.key.destination_port)) {
-        struct packet packet = {};
-        to_packet(&segment, &packet);
-        reverse(&packet);
-        struct capture_flow *where = find(&packet);
+        struct capture_key key = segment.key;
+        reverse_key(&key);
+        struct capture_flow *where = bpf_map_lookup_elem(&queries, &key);
         if (where)
             return reply(skb, where);
-        reverse(&packet);
-        where = find(&packet);
+        where = bpf_map_lookup_elem(&queries, &segment.key);
         if (where)
             return full_forward(skb, where);
     }

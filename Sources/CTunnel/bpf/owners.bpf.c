@@ -230,31 +230,32 @@ SEC("cgroup_skb/egress") int leaving(struct __sk_buff *skb)
 {
     if (skb->ifindex != owner_tun[0])
         return GO_ON;
-    __u64 cookie = bpf_get_socket_cookie(skb);
+    struct capture_key key = {};
+    __u32 offset = 0;
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         struct iphdr ip;
-        struct capture_key4 key = {};
         if (bpf_skb_load_bytes(skb, 0, &ip, sizeof ip) || ip.frag_off & bpf_htons(0x1fff))
             return GO_ON;
-        key.source = ip.saddr;
-        key.destination = ip.daddr;
+        key.source[3] = ip.saddr;
+        key.destination[3] = ip.daddr;
         key.protocol = ip.protocol;
-        if ((ip.protocol == IPPROTO_UDP || ip.protocol == IPPROTO_TCP)
-            && bpf_skb_load_bytes(skb, ip.ihl * 4, &key.source_port, 4))
-            return GO_ON;
-        note_flow4(&key, cookie);
+        key.version = 4;
+        offset = ip.ihl * 4;
     } else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
         struct ipv6hdr ip;
-        struct capture_key6 key = {};
         if (bpf_skb_load_bytes(skb, 0, &ip, sizeof ip))
             return GO_ON;
         __builtin_memcpy(key.source, &ip.saddr, 16);
         __builtin_memcpy(key.destination, &ip.daddr, 16);
         key.protocol = ip.nexthdr;
-        if ((ip.nexthdr == IPPROTO_UDP || ip.nexthdr == IPPROTO_TCP)
-            && bpf_skb_load_bytes(skb, sizeof ip, &key.source_port, 4))
-            return GO_ON;
-        note_flow6(&key, cookie);
+        key.version = 6;
+        offset = sizeof ip;
+    } else {
+        return GO_ON;
     }
+    if ((key.protocol == IPPROTO_UDP || key.protocol == IPPROTO_TCP)
+        && bpf_skb_load_bytes(skb, offset, &key.source_port, 4))
+        return GO_ON;
+    note_flow(&key, bpf_get_socket_cookie(skb));
     return GO_ON;
 }
