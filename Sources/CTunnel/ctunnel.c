@@ -131,3 +131,21 @@ int ctunnel_rtnetlink(uint32_t groups)
     setsockopt(netlink, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
     return netlink;
 }
+
+int ctunnel_netfilter(unsigned int group)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    int room = 1 << 22;
+    int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+    if (netlink < 0)
+        return -errno;
+    if (bind(netlink, (struct sockaddr *)&address, sizeof address) < 0 ||
+        (group && setsockopt(netlink, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)) {
+        int error = errno;
+        close(netlink);
+        return -error;
+    }
+    setsockopt(netlink, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    return netlink;
+}

@@ -18,12 +18,12 @@ struct FlowSweeper {
     /// Passes, one a second, in which every long flow has its turn once.
     static let turns = 30
 
-    private let map: FlowMap
+    private let map: KernelFlows
     /// Told of already: key and begin, as another flow may have the key by now.
     private var told: [FlowKey: UInt64] = [:]
     private var turn = 0
 
-    init(_ map: FlowMap) {
+    init(_ map: KernelFlows) {
         self.map = map
     }
 

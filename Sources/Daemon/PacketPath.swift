@@ -37,7 +37,7 @@ struct PacketPath: ~Copyable {
     var server: StreamServer
     var flows: FlowEngine
     /// The kernel's own table of flows, where it has one.
-    let map: FlowMap?
+    let map: KernelFlows?
     /// The kernel takes one of the TTL of packets that are forwarded: it is given one more before.
     let raisesLifetime: Bool
     /// Flows are judged, also by the names of their addresses.

@@ -21,8 +21,8 @@ public protocol Capture: AnyObject, Sendable {
     var addresses: AddressBook { get }
     /// Which sockets of this machine flows are from; nil where the capture does not see it.
     var flowSockets: FlowSockets? { get }
-    /// The kernel's table of flows: in full mode by `link`; `nil` else, and then every packet keeps passing the TUN.
-    var flows: FlowMap? { get }
+    /// The kernel's table of flows in full mode; `nil`: there is none, and every packet keeps passing the TUN.
+    var flows: KernelFlows? { get }
     /// Whether packets that are forwarded by the TUN lose one of their TTL, so that `Lifetime.raise` must come before.
     var lowersLifetime: Bool { get }
     /// Changes the prefixes of full mode. A flow that is in the table follows when the epoch changes.
@@ -52,6 +52,9 @@ public struct CaptureState: Sendable, Equatable {
     public var missing: [String]
     /// Why nothing is filtered, for people; `nil` when the capture as such is in place.
     public var problem: String?
+    /// Why the packets of allowed flows keep passing the TUN, for people; `nil` when they stay in the kernel, or nobody wants
+    /// that.
+    public var detour: String?
 
     /// True when the capture is in place and every link is captured.
     public var isCapturing: Bool { problem == nil && !links.isEmpty && links.allSatisfy(\.captured) }

@@ -29,7 +29,7 @@ public struct CaptureRequest: Sendable, Equatable {
     public var exclude: [Prefix] = []
     /// Full mode: the networks that the machine is on are excluded too; they are followed while they change.
     public var excludesLocalNetworks = true
-    /// Full mode: later packets of an allowed flow stay in the kernel. Only `link` can do that.
+    /// Full mode: later packets of an allowed flow stay in the kernel.
     public var fastPath = true
     /// Flows that the kernel's table holds in full mode, 16,384 at least; more of them push out those that were silent
     /// longest, whose next packet comes to user space again.

@@ -12,6 +12,9 @@ enum Change: Codable, Equatable, Sendable {
     /// A strict reverse-path filter of a link made loose. The kernel looks the reverse path of a reply from port 53 up with
     /// the ports swapped, so the rules that divert DNS answer it, and a strict filter would drop what upstreams reply.
     case loosen(link: String)
+    /// The table of nftables that keeps the packets of allowed flows in the kernel. `TrackedFlows` makes it, as it belongs to
+    /// a socket.
+    case tracking(TrackingTable)
 
     /// As a person would type it.
     var command: String {
@@ -20,6 +23,7 @@ enum Change: Codable, Equatable, Sendable {
         case .route(let route): route.command("replace")
         case .setting(let path, let value), .switching(let path, let value, _): Change.sysctl(path, value)
         case .loosen(let link): "sysctl net.ipv4.conf.\(link).rp_filter=2"
+        case .tracking(let table): table.command
         }
     }
 
@@ -31,6 +35,7 @@ enum Change: Codable, Equatable, Sendable {
         case .setting: Step.byItself
         case .switching(let path, _, let old): Change.sysctl(path, old)
         case .loosen(let link): "sysctl net.ipv4.conf.\(link).rp_filter=1"
+        case .tracking: TrackingTable.undo
         }
     }
 
@@ -41,6 +46,7 @@ enum Change: Codable, Equatable, Sendable {
         case .setting(let path, let value), .switching(let path, let value, _):
             try Change.write(value, to: Change.settings + path)
         case .loosen(let link): try Change.write("2", to: ReversePath.setting(link))
+        case .tracking: break
         }
     }
 
@@ -53,6 +59,7 @@ enum Change: Codable, Equatable, Sendable {
             case .setting: break
             case .switching(let path, _, let old): try Change.write(old, to: Change.settings + path)
             case .loosen(let link): try Change.write("1", to: ReversePath.setting(link))
+            case .tracking: try TrackingTable.remove()
             }
         } catch  where [ENOENT, ESRCH, ENODEV].contains(error.errno.code) {
             return
@@ -64,6 +71,11 @@ enum Change: Codable, Equatable, Sendable {
     /// The name of a link may have dots: then the places are told apart by slashes, as sysctl(8) allows.
     private static func sysctl(_ path: String, _ value: String) -> String {
         path.contains(".") ? "sysctl net/\(path)=\(value)" : "sysctl net.\(path.replacing("/", with: "."))=\(value)"
+    }
+
+    /// What a file says, without the line's end; `nil` when it cannot be read.
+    static func read(_ path: String) -> String? {
+        try? String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     static func write(_ value: String, to path: String) throws(KernelError) {

@@ -86,6 +86,7 @@ extension CaptureRequest {
                 try TunDevice.delete(tun, &netlink)
                 done.append("ip link delete \(tun)")
             }
+            if try TrackingTable.remove() { done.append(TrackingTable.undo) }
             try Journal(state: state).undo(&netlink)
             return done
         }

@@ -15,7 +15,7 @@ public final class LinkCapture: Capture {
     private let followsMTU: Bool
     public let addresses = AddressBook()
     public var flowSockets: FlowSockets? { programs.sockets }
-    public let flows: FlowMap?
+    public let flows: KernelFlows?
     private let prefixes: PrefixMaps?
 
     private struct Attached {
@@ -51,7 +51,7 @@ public final class LinkCapture: Capture {
         mode = request.mode
         followsMTU = request.mtu == nil
         programs = try LinkPrograms(request, tun: tun.ifindex)
-        flows = mode == .full ? try FlowMap(programs, fastPath: request.fastPath) : nil
+        flows = mode == .full ? .map(try FlowMap(programs, fastPath: request.fastPath)) : nil
         prefixes = mode == .full ? try PrefixMaps(programs, request) : nil
     }
 

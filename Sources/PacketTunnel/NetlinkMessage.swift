@@ -6,6 +6,8 @@ import Wire
 /// Source: `rtnetlink(7)`, `<linux/netlink.h>`. Cold path: allocates.
 struct NetlinkMessage {
     private(set) var bytes: [UInt8]
+    /// Joins the number of an attribute that has attributes in it; netfilter wants it (`NLA_F_NESTED`).
+    static let nested = 0x8000
 
     /// - Parameter header: the family's fixed structure, for instance `ifinfomsg`.
     init<Header: BitwiseCopyable>(_ type: Int, flags: Int32, header: Header) {
@@ -48,6 +50,11 @@ struct NetlinkMessage {
         put(attribute, address.networkBytes)
     }
 
+    /// Integers of netfilter are in network byte order.
+    mutating func put(netfilter attribute: Int, _ value: UInt32) {
+        put(attribute, value.bigEndian)
+    }
+
     /// Attributes within an attribute.
     mutating func nest(_ attribute: Int, _ body: (inout NetlinkMessage) -> Void) {
         let start = bytes.count
@@ -79,7 +86,8 @@ extension IPAddress {
 struct NetlinkReply {
     let type: Int
     let sequence: UInt32
-    private let body: ArraySlice<UInt8>
+    /// Everything behind the netlink header.
+    let body: ArraySlice<UInt8>
 
     /// Takes the message at the start of `bytes` and removes it from there; `nil` at the end or when it is cut.
     init?(_ bytes: inout ArraySlice<UInt8>) {
@@ -96,8 +104,13 @@ struct NetlinkReply {
     static func integer<Value: FixedWidthInteger>(_ bytes: ArraySlice<UInt8>, _ offset: Int, _: Value.Type) -> Value {
         let size = MemoryLayout<Value>.size
         guard bytes.count >= offset + size else { return 0 }
-        let part = bytes[(bytes.startIndex + offset)..<(bytes.startIndex + offset + size)]
-        return part.reversed().reduce(Value(0)) { $0 << 8 | Value(truncatingIfNeeded: $1) }
+        var value = Value(0)
+        var at = bytes.startIndex + offset + size
+        while at > bytes.startIndex + offset {
+            at -= 1
+            value = value << 8 | Value(truncatingIfNeeded: bytes[at])
+        }
+        return value
     }
 
     /// An integer of the family's header.

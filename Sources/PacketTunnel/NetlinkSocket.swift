@@ -2,7 +2,8 @@ import CTunnel
 import Glibc
 import Kernel
 
-/// An rtnetlink socket: requests with their acknowledgement, dumps, events. One thread at a time; blocking, but for events.
+/// A netlink socket, of rtnetlink or netfilter: requests with their acknowledgement, transactions, dumps, events. One thread at a
+/// time; blocking, but for events.
 struct NetlinkSocket: ~Copyable {
     private let descriptor: Descriptor
     private var sequence: UInt32 = 0
@@ -11,6 +12,13 @@ struct NetlinkSocket: ~Copyable {
     /// - Parameter groups: the events to receive, a mask of `RTMGRP_*`; 0 for requests.
     init(groups: UInt32 = 0) throws(KernelError) {
         descriptor = try Descriptor(ctunnel_rtnetlink(groups), "open an rtnetlink socket")
+    }
+
+    /// A socket to netfilter (`NETLINK_NETFILTER`).
+    ///
+    /// - Parameter group: the events to receive, one of `NFNLGRP_*`; 0: none.
+    init(netfilter group: UInt32) throws(KernelError) {
+        descriptor = try Descriptor(ctunnel_netfilter(group), "open a netfilter socket")
     }
 
     /// For `Poller.add`.
@@ -60,6 +68,45 @@ struct NetlinkSocket: ~Copyable {
         }
     }
 
+    /// Sends messages that netfilter carries out all or none, each but the first and the last with `NLM_F_ACK`: the kernel is done
+    /// when `send` returns.
+    mutating func transact(_ messages: [NetlinkMessage], _ action: @autoclosure () -> String) throws(KernelError) {
+        var bytes: [UInt8] = []
+        for var message in messages {
+            sequence += 1
+            message.number(sequence)
+            bytes += message.bytes
+        }
+        try send(bytes, action())
+        var failure: CInt = 0
+        while var rest = receiveNow() {
+            while let reply = NetlinkReply(&rest) {
+                let code = reply.type == Int(NLMSG_ERROR) ? reply.header(0, Int32.self) : 0
+                if failure == 0, code != 0 { failure = -code }
+            }
+        }
+        if failure != 0 { throw KernelError(action(), Errno(failure)) }
+    }
+
+    /// Gives each event that waits to `body`. Events that the kernel had to drop are not missed.
+    mutating func events(_ body: (NetlinkReply) -> Void) {
+        while true {
+            guard var rest = receiveNow() else {
+                if errno == ENOBUFS || errno == EINTR { continue }
+                return
+            }
+            while let reply = NetlinkReply(&rest) { body(reply) }
+        }
+    }
+
+    /// What waits on the socket; `nil` when nothing does, with `errno`.
+    private mutating func receiveNow() -> ArraySlice<UInt8>? {
+        let count = unsafe buffer.withUnsafeMutableBytes { room in
+            unsafe recv(descriptor.number, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
+        }
+        return count >= 0 ? buffer[..<count] : nil
+    }
+
     /// Takes all waiting events off the socket without looking at them. Returns whether there were any; events that the
     /// kernel had to drop count too.
     mutating func drain() -> Bool {
@@ -77,7 +124,10 @@ struct NetlinkSocket: ~Copyable {
     }
 
     private func send(_ message: NetlinkMessage, _ action: @autoclosure () -> String) throws(KernelError) {
-        let bytes = message.bytes
+        try send(message.bytes, action())
+    }
+
+    private func send(_ bytes: [UInt8], _ action: @autoclosure () -> String) throws(KernelError) {
         let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.send(descriptor.number, $0.baseAddress, $0.count, 0) }
         if count < 0 { throw KernelError(action()) }
     }

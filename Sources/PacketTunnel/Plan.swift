@@ -57,7 +57,8 @@ extension CaptureRequest {
             var netlink = try NetlinkSocket()
             let table = try LinkTable(&netlink)
             let more =
-                backEnd == .link ? attachSteps(table) : routeChanges(IPv6.families, table, &netlink).map(Step.init)
+                backEnd == .link
+                ? attachSteps(table) : (trackingChanges + routeChanges(IPv6.families, table, &netlink)).map(Step.init)
             return Plan(backEnd: backEnd, steps: tunSteps + more)
         }
     }
@@ -95,6 +96,18 @@ extension CaptureRequest {
                 let take = attach(taking, .taking(mode, served: served, hasEther: link.hasEther), link.name)
                 guard mode == .full else { return [take] }
                 return [attach(counting, .counting(hasEther: link.hasEther), link.name), take]
+            }
+    }
+
+    /// What keeps the packets of allowed flows in the kernel with the route back end, and has it count them. `route` works
+    /// without.
+    var trackingChanges: [Change] {
+        guard mode == .full, fastPath else { return [] }
+        return [.tracking(TrackingTable(self))]
+            + ["netfilter/nf_conntrack_acct", "netfilter/nf_conntrack_timestamp"].compactMap { path in
+                // Before connection tracking is loaded there is none to read.
+                let old = Change.read(Change.settings + path) ?? "0"
+                return old == "1" ? nil : .switching(path: path, value: "1", old: old)
             }
     }
 

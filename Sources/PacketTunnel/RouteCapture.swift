@@ -17,6 +17,8 @@ public final class RouteCapture: Capture {
     private let families: [Bool]
     private let journal: Journal
     public let addresses = AddressBook()
+    /// In full mode, unless all packets are to pass the TUN.
+    private let tracked: TrackedFlows?
 
     private struct State {
         var applied: [Change] = []
@@ -26,6 +28,8 @@ public final class RouteCapture: Capture {
         var exclude: [Prefix]
         var follower: LinkFollower?
         var problem: String?
+        /// Why packets of allowed flows keep passing the TUN.
+        var detour: String?
         var selection: LinkSelection
 
         init(_ request: CaptureRequest, _ selection: LinkSelection) {
@@ -44,6 +48,7 @@ public final class RouteCapture: Capture {
         ifindex = tun.ifindex
         families = tun.hasIPv6 ? [false, true] : [false]
         journal = Journal(state: request.state)
+        tracked = request.mode == .full && request.fastPath ? TrackedFlows(request, addresses) : nil
         try CaptureError.unified {
             var netlink = try NetlinkSocket()
             try journal.undo(&netlink)
@@ -78,8 +83,27 @@ public final class RouteCapture: Capture {
         state.follower = try LinkFollower(groups: RouteCapture.events) { [weak self] in self?.refresh() }
         var netlink = try NetlinkSocket()
         let links = try LinkTable(&netlink)
+        track(&state, &netlink)
         for change in request.routeChanges(families, links, &netlink) { try make(change, &state, &netlink) }
         try look(&state, &netlink)
+    }
+
+    private static let detour = "packets of allowed flows keep passing the TUN, and what comes in is not counted"
+
+    /// Has the kernel keep what is allowed, and count. It works without: then all packets pass the TUN.
+    private func track(_ state: inout State, _ netlink: inout NetlinkSocket) {
+        guard let tracked else { return }
+        state.detour = nil
+        do {
+            for change in request.trackingChanges {
+                try make(change, &state, &netlink)
+                if case .tracking = change { try tracked.open() }
+            }
+        } catch {
+            state.detour = "\(RouteCapture.detour): \(error)"
+            tracked.close()
+            for change in state.applied.reversed() { try? takeBack(change, &state, &netlink) }
+        }
     }
 
     /// The journal comes first: better one change too many in it.
@@ -112,6 +136,7 @@ public final class RouteCapture: Capture {
             guard !state.applied.isEmpty, var netlink = try? NetlinkSocket() else { return }
             var left: [Change] = []
             for change in state.applied.reversed() {
+                if case .tracking = change { tracked?.close() }
                 do { try change.revert(&netlink) } catch { left.insert(change, at: 0) }
             }
             state.applied = left
@@ -135,6 +160,7 @@ public final class RouteCapture: Capture {
             return state.follower
         }
         follower?.stop()
+        tracked?.close(forgets: false)
     }
 
     /// Follows addresses: the route's source is one that the machine has now.
@@ -202,8 +228,13 @@ public final class RouteCapture: Capture {
                     name: $0.name, ifindex: $0.ifindex, served: state.selection.serves($0), captured: problem == nil,
                     active: $0.isActive, problem: nil)
             }
+            var detour = state.detour
+            if let tracked, state.follower != nil, detour == nil, !tracked.isOpen {
+                detour = "\(RouteCapture.detour): the table \(TrackingTable.name) cannot be changed"
+            }
             return CaptureState(
-                backEnd: .route, links: links, missing: state.selection.missing(in: state.table), problem: problem)
+                backEnd: .route, links: links, missing: state.selection.missing(in: state.table), problem: problem,
+                detour: detour)
         }
     }
 
@@ -229,8 +260,7 @@ public final class RouteCapture: Capture {
 
     /// The route back end counts nothing in the kernel.
     public var counters: CaptureCounters { CaptureCounters() }
-    /// Verdicts stay in user space here.
-    public var flows: FlowMap? { nil }
+    public var flows: KernelFlows? { tracked.map(KernelFlows.tracked) }
     public var lowersLifetime: Bool { true }
 
     public func setPrefixes(include: [Prefix], exclude: [Prefix]) throws(CaptureError) {

@@ -90,7 +90,7 @@ struct FullModeTests {
                 #expect(seen.packets[conversation.key, default: 0] > 0)
                 #expect(seen.writeErrors == 0)
                 #expect(offloads || seen.superPackets == 0)
-                if backEnd == .link, isAllowed {
+                if isAllowed {
                     #expect(seen.total < 200, "\(seen.total) packets before the verdict was in the kernel")
                 } else {
                     #expect(offloads ? seen.superPackets > 0 : seen.total > 1300, "\(seen.total)")

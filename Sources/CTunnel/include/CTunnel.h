@@ -49,4 +49,7 @@ const void *ctunnel_capture_object(size_t *size);
 /* An rtnetlink socket, bound, with these groups (a bit mask of RTMGRP_*), extended acknowledgements on. */
 int ctunnel_rtnetlink(uint32_t groups);
 
+/* A socket to netfilter's subsystems (NETLINK_NETFILTER), bound, that receives the events of `group` (NFNLGRP_*; 0: none). */
+int ctunnel_netfilter(unsigned int group);
+
 #endif

@@ -104,7 +104,7 @@ extension Session {
     }
 
     /// Follows the kernel's table of flows.
-    func followFlows(_ engine: RunningEngine, _ map: FlowMap) async throws {
+    func followFlows(_ engine: RunningEngine, _ map: KernelFlows) async throws {
         try await OwnThread.repeating("webtun-flows") { pace in
             CurrentThread.giveWay(niceness: Session.courtesy)
             var sweeper = FlowSweeper(map)

@@ -122,6 +122,7 @@ final class Session: Sendable {
     private func withCapture(_ engine: RunningEngine, _ body: () async throws -> Void) async throws {
         try engine.capture.attach()
         defer { engine.capture.detach() }
+        if let detour = engine.capture.state.detour { logger.warning("\(detour)") }
         try await body()
     }
 

@@ -128,6 +128,7 @@ extension CaptureState {
     func problems() -> [String] {
         var found: [String] = []
         if let problem { found.append(problem) }
+        if let detour { found.append(detour) }
         if links.isEmpty && problem == nil { found.append("no link is captured") }
         for link in links where !link.captured {
             found.append("\(link.name) is not captured" + (link.problem.map { ": \($0)" } ?? ""))

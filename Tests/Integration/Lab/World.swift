@@ -54,7 +54,7 @@ extension Host {
             ["nft", "list", "ruleset"],
             [
                 "sysctl", "-a", "-r",
-                #"^net\.ipv[46]\.(ip_forward|conf\..*(forwarding|rp_filter|accept_local|src_valid_mark))"#,
+                #"^net\.(ipv[46]\.(ip_forward|conf\..*(forwarding|rp_filter|accept_local|src_valid_mark))|netfilter\.nf_conntrack_(acct|timestamp)$)"#,
             ],
         ] {
             text += "# \(command.joined(separator: " "))\n" + (try await must(command).text)
