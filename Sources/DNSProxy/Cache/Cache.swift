@@ -19,6 +19,12 @@ struct Cache: ~Copyable {
         /// It has SVCB or HTTPS records, as the policy numbered `generation` lets them be told.
         var hasServiceHints: Bool
         var generation: UInt32
+
+        /// Whether the policy of a number would have let the same into the cache. What another one cut, or came uncut in a
+        /// pause, is asked for anew.
+        func isCurrent(_ generation: UInt32) -> Bool {
+            !hasServiceHints || self.generation == generation
+        }
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.

@@ -18,7 +18,8 @@ extension Engine {
         into out: inout MutableRawSpan
     ) -> Action? {
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
-        guard let hit = cache.find(key, name.bytes, seconds: seconds), isPaused || isCurrent(hit.facts) else {
+        guard let hit = cache.find(key, name.bytes, seconds: seconds), isPaused || hit.facts.isCurrent(generation)
+        else {
             return nil
         }
         if hit.chainByteCount > 0, !isPaused, verdict.action == .forward {
@@ -34,12 +35,6 @@ extension Engine {
         answer.isAuthentic = hit.facts.isAuthentic
         answer.upstream = hit.facts.upstream
         return .answer(answer)
-    }
-
-    /// Whether the policy in force would have let the same of an upstream's answer into the cache. Service bindings that
-    /// another one cut, or that came uncut in a pause, are asked for anew.
-    func isCurrent(_ facts: Cache.Facts) -> Bool {
-        !facts.hasServiceHints || facts.generation == generation
     }
 
     /// The answer to a name whose CNAME chain leads to a blocked one.

@@ -156,7 +156,7 @@ extension Engine {
         setKey(draft.target, zone)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, draft.target.bytes, seconds: seconds),
-            isCurrent(hit.facts)
+            hit.facts.isCurrent(generation)
         else {
             splice = source
             asked = draft.target

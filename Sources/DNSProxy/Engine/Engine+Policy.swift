@@ -4,7 +4,7 @@ import Wire
 /// The stage of the policy: its word over the qname, and the answer to a blocked one.
 extension Engine {
     /// What the policy says of the qname to who asks.
-    func verdict(isStream: Bool) -> Verdict {
+    mutating func verdict(isStream: Bool) -> Verdict {
         let verdict = policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker)
         // A list that sends its clients to TCP has nothing against a query that came this way.
         return isStream && verdict.answer == .truncate ? .forward : verdict

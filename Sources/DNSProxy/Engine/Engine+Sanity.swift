@@ -17,7 +17,7 @@ extension Engine {
     }
 
     /// REFUSED: zone transfers, and the classes ANY and NONE. Nil: another kind of query.
-    func refuseKind(_ question: RawSpan, into out: inout MutableRawSpan) -> Action? {
+    mutating func refuseKind(_ question: RawSpan, into out: inout MutableRawSpan) -> Action? {
         let isTransfer = query.qtype == RecordType.axfr.code || query.qtype == RecordType.ixfr.code
         guard isTransfer || query.qclass >= 254 || query.qclass == 0 else { return nil }
         let byteCount = Reply.composeEmpty(

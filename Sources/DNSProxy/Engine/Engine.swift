@@ -7,6 +7,8 @@ public import Wire
 /// Order of a decision: sanity → one question → local records → policy → safe search → cache → upstream. A query that has to be asked upstream is parked under
 /// the slot of the exchange that asks; `complete` keeps the reply, and `nextAnswer` writes the parked queries' answers.
 /// Nothing is allocated for a blocked or cached answer. One thread.
+///
+/// The stages are `mutating`, also those that change nothing: the compiler copies the whole engine for a call that borrows it.
 public struct Engine: ~Copyable {
     /// The last query's qname in lower case, and its header and question.
     public internal(set) var name = Name()
@@ -128,6 +130,7 @@ public struct Engine: ~Copyable {
     }
 
     /// Who asks, in the numbers of the policy in force.
+    @inline(__always)
     func asker(_ client: IPAddress?, _ owner: Owner) -> Asker {
         Asker(owner: owner, profile: client.map { policy.profile(of: $0, owner: owner) } ?? 0)
     }
