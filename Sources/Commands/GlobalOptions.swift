@@ -36,3 +36,20 @@ public struct OutputOptions: ParsableArguments {
 
     public init() {}
 }
+
+extension OutputOptions {
+    /// Prints things as JSON, one object a line, or as a table with a row for each; `none` when there are none.
+    func list<Thing>(
+        _ things: [Thing], none: String, _ columns: [Table.Column], json toJSON: (Thing) -> JSONValue,
+        row: (Thing) -> [Table.Cell]
+    ) {
+        if json {
+            for thing in things { print(toJSON(thing)) }
+            return
+        }
+        guard !things.isEmpty else { return print(none) }
+        var table = Table(columns)
+        for thing in things { table.append(row(thing)) }
+        table.print()
+    }
+}

@@ -110,7 +110,7 @@ import Testing
         let dry = try place.webtun("import", file, "--dry-run")
         #expect(
             dry.output.hasPrefix(
-                "would take in \(file) of AdGuard Home: 3 lists, 4 rules, 1 groups, clients and records; not taken: "),
+                "would take in \(file) of AdGuard Home: 3 lists, 4 rules, 2 groups, clients and records; not taken: "),
             "\(dry.output)")
         #expect(try place.webtun("rule", "ls", "--json").output == "")
         let taken = try place.webtun("import", file)
@@ -118,7 +118,7 @@ import Testing
         #expect(
             taken.errors.contains("\(file):line 30: not taken: ||tablet.example^$client=192.0.2.9: "), "\(taken.errors)"
         )
-        for left in ["tiktok: a blocked service", "Tablet 192.0.2.7", "safe_search"] {
+        for left in ["tiktok: a blocked service", "safe_search: is on and names no engine"] {
             #expect(taken.errors.contains(left), "\(taken.errors)")
         }
         let rules = try place.webtun("rule", "ls", "--json").output
@@ -133,6 +133,9 @@ import Testing
         #expect(lists.contains(#""name":"Everyone's list","source":"https://lists.example/filter_1.txt""#), "\(lists)")
         #expect(lists.contains(#""every":43200"#) && lists.contains(#""enabled":false"#))
         #expect(try place.webtun("record", "ls").output.contains("nas.example"))
+        let client = try place.webtun("client", "ls", "--json").output
+        #expect(
+            client.hasPrefix(#"{"client":"192.0.2.7","kind":"address","uid":null,"groups":["default"]"#), "\(client)")
         // All of the rules were one change.
         #expect(try place.webtun("rule", "undo").output.split(separator: "\n").count == 4)
         #expect(try place.webtun("rule", "ls", "--json").output == "")

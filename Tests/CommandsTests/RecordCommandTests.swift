@@ -5,7 +5,7 @@ import Testing
 @Suite struct RecordCommandTests {
     typealias Place = ListCommandTests.Place
 
-    private static let engines =
+    static let engines =
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path + "/blocklists/engines.safesearch"
 

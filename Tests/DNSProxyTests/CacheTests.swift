@@ -7,8 +7,8 @@ import Wire
 @Suite struct CacheTests {
     static func facts(_ stored: UInt32, _ ttl: UInt32) -> Cache.Facts {
         Cache.Facts(
-            stored: stored, expires: stored + ttl, rcode: 0, upstream: .none, isAuthentic: false, hasChain: false,
-            generation: 0)
+            stored: stored, expires: stored + ttl, rcode: 0, upstream: .none, isAuthentic: false,
+            hasServiceHints: false, generation: 0)
     }
 
     static func query(_ qtype: UInt16) -> Query {
@@ -39,13 +39,14 @@ import Wire
                 #expect(Self.array(cache.message(hit)) == known.message)
                 #expect(known.expires > seconds)
                 #expect(Self.array(cache.digest(hit)) == [UInt8(truncatingIfNeeded: number)])
+                #expect(Self.array(cache.chain(hit)) == Self.chain(number))
             } else {
                 if number == 0, let known = reference[text], known.expires > seconds { favouriteMisses += 1 }
                 let message = (0..<Int(random.next() % 400 + 20)).map { UInt8(truncatingIfNeeded: $0 ^ step) }
                 let ttl = UInt32(random.next() % 600 + 1)
                 cache.insert(
                     key, name.bytes, Self.facts(seconds, ttl), digest: [UInt8(truncatingIfNeeded: number)].span.bytes,
-                    message: message.span.bytes)
+                    chain: Self.chain(number).span.bytes, message: message.span.bytes)
                 reference[text] = (message, seconds + ttl)
             }
         }
@@ -64,7 +65,8 @@ import Wire
         let keys = [Self.query(1), Self.query(28), secure, unchecked].map { QuestionKey(name, $0, seed: 5) }
         for (index, key) in keys.enumerated() {
             cache.insert(
-                key, name.bytes, Self.facts(0, 60), digest: RawSpan(), message: [UInt8(index)].span.bytes)
+                key, name.bytes, Self.facts(0, 60), digest: RawSpan(), chain: RawSpan(),
+                message: [UInt8(index)].span.bytes)
         }
         for (index, key) in keys.enumerated() {
             let found = cache.find(key, name.bytes, seconds: 1)
@@ -77,10 +79,14 @@ import Wire
         let one = try #require(Name("one.example"))
         let two = try #require(Name("two.example"))
         let key = QuestionKey(one, Self.query(1), seed: 5)
-        cache.insert(key, one.bytes, Self.facts(0, 60), digest: RawSpan(), message: ([1] as [UInt8]).span.bytes)
+        cache.insert(
+            key, one.bytes, Self.facts(0, 60), digest: RawSpan(), chain: RawSpan(), message: ([1] as [UInt8]).span.bytes
+        )
         let stranger = cache.find(key, two.bytes, seconds: 1)
         #expect(stranger == nil)
-        cache.insert(key, two.bytes, Self.facts(0, 60), digest: RawSpan(), message: ([2] as [UInt8]).span.bytes)
+        cache.insert(
+            key, two.bytes, Self.facts(0, 60), digest: RawSpan(), chain: RawSpan(), message: ([2] as [UInt8]).span.bytes
+        )
         let found = cache.find(key, one.bytes, seconds: 1)
         #expect(Self.array(cache.message(try #require(found))) == [1])
     }
@@ -90,9 +96,15 @@ import Wire
         let name = try #require(Name("www.example"))
         let key = QuestionKey(name, Self.query(1), seed: 5)
         let message = [UInt8](repeating: 0, count: 65_535)
-        cache.insert(key, name.bytes, Self.facts(0, 60), digest: RawSpan(), message: message.span.bytes)
+        cache.insert(
+            key, name.bytes, Self.facts(0, 60), digest: RawSpan(), chain: RawSpan(), message: message.span.bytes)
         let found = cache.find(key, name.bytes, seconds: 1)
         #expect(found == nil)
+    }
+
+    /// Three of four answers have none.
+    static func chain(_ number: Int) -> [UInt8] {
+        number % 4 > 0 ? [] : [UInt8](repeating: UInt8(truncatingIfNeeded: number / 4), count: number % 101)
     }
 
     static func array(_ bytes: RawSpan) -> [UInt8] {

@@ -210,7 +210,7 @@ import Wire
         #expect(bench.text(answer).contains("metrics.shop.example.\t10\tIN\tA\t0.0.0.0"))
     }
 
-    @Test func aBlockedChainIsKeptWhileThePolicyIsTheSame() throws {
+    @Test func aChainInTheCacheIsJudgedByThePolicyInForce() throws {
         let bench = Bench(deny: ["tracker.example"])
         let query = Message.query("metrics.shop.example", .a, edns: 1232)
         let reply = Message.reply(
@@ -224,24 +224,56 @@ import Wire
         #expect(bench.bytes(second) == bytes)
         #expect(bench.engine.digest.bytes.byteCount > 0, "what the upstream said is logged")
         #expect(bench.allocations(query, times: 1000) == 0)
+        let name = try #require(Name("metrics.shop.example"))
+        #expect(bench.engine.peek(name, qtype: 1, now: bench.now)?.isChainBlocked == true)
         // During a pause the upstream's answer counts.
         bench.engine.pausedUntil = bench.now + 1
         let paused = try bench.answer(query)
         #expect(paused.reason == .paused && bench.text(paused).contains("\tA\t0.0.0.7"))
         bench.engine.pausedUntil = 0
         #expect(try bench.answer(query).reason == .cname)
-        // Another policy, another judgement.
-        bench.engine.adopt(TestPolicy.make(deny: []))
-        bench.expectAsk(query, slot: 2)
-        bench.complete(slot: 2, reply)
-        #expect(try bench.nextAnswer().verdict.action == .forward)
-        #expect(bench.text(try bench.answer(query)).contains("\tA\t0.0.0.7"))
-        // No longer than the upstream's answer.
+        // Another policy, another judgement of the same answer.
+        for allow in [[], ["metrics.shop.example"]] {
+            bench.engine.adopt(TestPolicy.make(deny: allow.isEmpty ? [] : ["tracker.example"], allow: allow))
+            let passed = try bench.answer(query)
+            #expect(passed.verdict.action == (allow.isEmpty ? .forward : .allow) && passed.isCached)
+            #expect(bench.text(passed).contains("\tA\t0.0.0.7"))
+            #expect(bench.engine.peek(name, qtype: 1, now: bench.now)?.isChainBlocked == false)
+            #expect(bench.allocations(query, times: 1000) == 0)
+        }
         bench.engine.adopt(TestPolicy.make(deny: ["tracker.example"]))
-        bench.expectAsk(query, slot: 3)
-        bench.complete(slot: 3, reply)
+        #expect(try bench.answer(query).reason == .cname)
+        // No longer than the upstream's answer.
         bench.now += 60_000_000_000
         #expect(bench.action(query) == .ask)
+    }
+
+    /// Chains of up to sixteen names, some of them denied and some allowed: the answer from the cache is judged as the one
+    /// that came from upstream, which is judged as the list of names is in their order.
+    @Test(arguments: [11, 12, 13]) func chainsAreJudgedInTheirOrder(seed: UInt64) throws {
+        print("seed \(seed)")
+        var random = SplitMix(seed: seed)
+        let bench = Bench(TestPolicy.make(deny: ["deny.example"], allow: ["allow.example"]))
+        var blocked = 0
+        for round in 0..<200 {
+            let count = Int(random.next() % 17)
+            let kinds = (0..<count).map { _ in ["deny", "allow", "plain", "plain", "plain"][Int(random.next() % 5)] }
+            let chain = kinds.enumerated().map { "n\($0.offset)-\(round).\($0.element).example" }
+            let isBlocked = kinds.first { $0 != "plain" } == "deny"
+            let qname = "www\(round).shop.example"
+            let records = chain.map { Message.Record.cname(ttl: 60, $0) } + [.a(ttl: 60, 7)]
+            bench.expectAsk(Message.query(qname, .a), slot: 3)
+            bench.complete(slot: 3, Message.reply(qname, .a, records: records))
+            let first = try bench.nextAnswer()
+            let second = try bench.answer(Message.query(qname, .a))
+            for answer in [first, second] {
+                #expect((answer.verdict.action == .block) == isBlocked, "\(chain)")
+                #expect(answer.reason == (isBlocked ? .cname : .none))
+            }
+            #expect(second.isCached && !first.isCached && first.verdict == second.verdict)
+            if isBlocked { blocked += 1 }
+        }
+        #expect(blocked > 30 && blocked < 170)
     }
 
     @Test func aRuleThatComesWhileTheQuestionIsInFlightBlocks() throws {

@@ -7,7 +7,7 @@ import Wire
 
 @testable import DNSProxy
 
-/// The engine asks the policy for whoever asks, and keeps apart in its cache what holds for one and not for another.
+/// The engine asks the policy for whoever asks, and keeps one answer in its cache for all.
 @Suite struct ProfileEngineTests {
     static let kid = IPAddress("192.0.2.7")!
     static let worker = IPAddress("192.0.2.8")!
@@ -80,8 +80,8 @@ import Wire
         #expect(try answer(bench, ads, ProfileEngineTests.other).verdict.action == .block)
     }
 
-    /// A chain to a name that only kids are denied.
-    @Test func aChainIsTrustedForTheProfileItWasJudgedFor() throws {
+    /// A chain to a name that only kids are denied: one answer in the cache serves all, each by his own profile.
+    @Test func oneChainInTheCacheIsJudgedForWhoeverAsks() throws {
         let bench = Bench(try ProfileEngineTests.policy())
         let query = Message.query("metrics.shop.example", .a)
         let reply = Message.reply(
@@ -89,15 +89,30 @@ import Wire
         asks(bench, query, ProfileEngineTests.worker, slot: 1)
         bench.complete(slot: 1, reply)
         #expect(try bench.nextAnswer().verdict.action == .forward)
-        #expect(try answer(bench, query, ProfileEngineTests.worker).isCached)
-        asks(bench, query, ProfileEngineTests.kid, slot: 2)
-        bench.complete(slot: 2, reply)
-        #expect(try bench.nextAnswer().reason == .cname)
-        let kept = try answer(bench, query, ProfileEngineTests.kid)
-        #expect(kept.reason == .cname && kept.isCached, "that it is blocked is kept for this profile")
-        asks(bench, query, ProfileEngineTests.worker, slot: 3)
-        // Whoever is paused takes what is there.
-        #expect(try answer(bench, query, ProfileEngineTests.paused).reason == .paused)
+        for _ in 0..<2 {
+            let blocked = try answer(bench, query, ProfileEngineTests.kid)
+            #expect(blocked.reason == .cname && blocked.isCached && bench.text(blocked).contains("\tA\t0.0.0.0"))
+            for client in [ProfileEngineTests.worker, ProfileEngineTests.other] {
+                let passed = try answer(bench, query, client)
+                #expect(passed.reason == .none && passed.isCached && bench.text(passed).contains("\tA\t0.0.0.7"))
+            }
+            #expect(try answer(bench, query, ProfileEngineTests.paused).reason == .paused)
+        }
+    }
+
+    /// The same when the one for whom it came is denied it, or is paused.
+    @Test(arguments: [ProfileEngineTests.kid, ProfileEngineTests.paused])
+    func whoeverAskedFirstAChainIsKeptForAll(first: IPAddress) throws {
+        let bench = Bench(try ProfileEngineTests.policy())
+        let query = Message.query("metrics.shop.example", .a)
+        asks(bench, query, first, slot: 1)
+        bench.complete(
+            slot: 1,
+            Message.reply("metrics.shop.example", .a, records: [.cname(ttl: 60, "x.tracker.example"), .a(ttl: 60, 7)]))
+        let reason = try bench.nextAnswer().reason
+        #expect(reason == (first == ProfileEngineTests.kid ? .cname : .paused))
+        #expect(try answer(bench, query, ProfileEngineTests.worker).reason == .none)
+        #expect(try answer(bench, query, ProfileEngineTests.kid).reason == .cname)
     }
 
     /// One question for three who ask: each is answered by what holds for him.
@@ -113,8 +128,7 @@ import Wire
         let reasons = try (0..<3).map { _ in try bench.nextAnswer().reason }
         #expect(Set(reasons) == [.cname, .none, .paused], "\(reasons)")
         #expect(bench.hasNoMoreAnswers())
-        // The last one was paused: the chain was not judged for the cache.
-        asks(bench, query, ProfileEngineTests.kid, slot: 2)
+        #expect(try answer(bench, query, ProfileEngineTests.kid).reason == .cname, "from the cache")
     }
 
     @Test func nothingIsAllocatedWhoeverAsks() throws {
@@ -124,9 +138,15 @@ import Wire
         bench.complete(slot: 0, Message.reply("www.example", .a, records: [.a(ttl: 300, 7)]))
         _ = try bench.nextAnswer()
         let games = Message.query("www.games.example", .a, edns: 1232)
+        let chain = Message.query("metrics.shop.example", .a, edns: 1232)
+        asks(bench, chain, ProfileEngineTests.other, slot: 1)
+        bench.complete(
+            slot: 1,
+            Message.reply("metrics.shop.example", .a, records: [.cname(ttl: 60, "x.tracker.example"), .a(ttl: 60, 7)]))
+        _ = try bench.nextAnswer()
         for (message, client) in [
             (games, ProfileEngineTests.kid), (plain, ProfileEngineTests.kid), (plain, ProfileEngineTests.worker),
-            (plain, ProfileEngineTests.paused),
+            (plain, ProfileEngineTests.paused), (chain, ProfileEngineTests.kid), (chain, ProfileEngineTests.worker),
         ] {
             _ = try answer(bench, message, client)
             var room = bench.out.mutableBytes

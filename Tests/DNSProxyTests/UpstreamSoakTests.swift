@@ -18,7 +18,7 @@ import Wire
             #expect(soak.faults.isEmpty, "seed \(seed): \(soak.faults.prefix(3))")
             #expect(soak.open.isEmpty, "seed \(seed)")
             #expect(lab.exchange.inFlight == 0, "seed \(seed)")
-            #expect(lab.exchange.slotOfID.allSatisfy { $0 == UpstreamExchange.noSlot }, "seed \(seed): an ID is left")
+            #expect(lab.exchange.ids.count == 0, "seed \(seed): an ID is left")
             #expect(lab.exchange.sockets.entries.allSatisfy { $0.pending == 0 }, "seed \(seed)")
             #expect(lab.exchange.streams.entries.allSatisfy { $0.pending == 0 }, "seed \(seed)")
             let counters = lab.exchange.counters

@@ -58,6 +58,37 @@ import Testing
         }
     }
 
+    /// A name that all may ask for and whose CNAME leads to one that kids are denied: the upstream is asked once for all.
+    @Test func oneAnswerInTheCacheServesEveryGroup() async throws {
+        try await World.with(serve: ["br0", "cont0"]) { (world: World) async throws in
+            let (webtun, net) = (world.webtun, world.net)
+            // The rule speaks for all that the name leads to.
+            try await webtun.must(["rule", "rm", "allowed.example"])
+            func forwarded() async throws -> Int { try #require(try await webtun.status()["forwarded"] as? Int) }
+            try await webtun.must(["group", "add", "kids"])
+            try await webtun.must(["deny", GroupTests.play, "target.allowed.example", "--group", "kids"])
+            try await webtun.must(["client", "add", "10.77.1.0/24", "--group", "kids"])
+            let followed = try await eventually(within: 2, every: 50) {
+                try await GroupTests.isBlocked(net.masked, GroupTests.play)
+            }
+            #expect(followed)
+            let before = try await forwarded()
+            for _ in 0..<2 {
+                let reply = try await Probe.ask(world.machine, server: Internet.resolverV4, "alias.allowed.example")
+                #expect(reply.answer.contains(Internet.forwardedV4), "\(reply)")
+                #expect(try await GroupTests.isBlocked(net.masked, "alias.allowed.example"))
+            }
+            // A change of the rules changes what the same answer is worth.
+            try await webtun.must(["rule", "rm", "target.allowed.example"])
+            let passed = try await eventually(within: 2, every: 50) {
+                let reply = try await Probe.ask(net.masked, server: Internet.resolverV4, "alias.allowed.example")
+                return reply.answer.contains(Internet.forwardedV4)
+            }
+            #expect(passed)
+            #expect(try await forwarded() == before + 1)
+        }
+    }
+
     @Test func usersAndProgramsHaveGroupsOfTheirOwn() async throws {
         let cgroup = try Cgroup()
         try await World.with(configuration: cgroup.configuration) { (world: World) async throws in

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Kernel
 import Testing
 import Wire
@@ -120,6 +121,86 @@ import Wire
         // Ids of queries and flows are one sequence.
         #expect(try rows(scratch.database, "SELECT id FROM queries") == [["2"]])
         writer.stop()
+    }
+
+    /// The conditions in SQL, beside a naive look at every flow that the log has.
+    @Test func filtersFindWhatANaiveSearchFinds() throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("seed \(seed)")
+        var random = SeededGenerator(seed)
+        let start: Int64 = 1_793_000_000_000_000
+        let store = try RowStore(scratch.database, labels: testLabels, epochRows: 100)
+        try store.begin()
+        for number in 0..<600 {
+            let name = ["", "www.ads.example", "ads.example", "cdn\(number % 30).example.net"].randomElement(
+                using: &random)!
+            let row = flow(UInt64(number)) {
+                $0.time = start + Int64(number) * 1_000_000
+                $0.client = IPAddress(["192.0.2.10", "192.0.2.11", "2001:db8::10"].randomElement(using: &random)!)!
+                $0.remote = IPAddress(
+                    ["203.0.113.80", "203.0.113.8", "2001:db8::80"].randomElement(using: &random)!)!
+                $0.proto = [6, 17, 58].randomElement(using: &random)!
+                $0.port = [53, 443, 853].randomElement(using: &random)!
+                $0.verdict = [.allow, .drop].randomElement(using: &random)!
+                $0.reason = .list
+                $0.list = Int32.random(in: 1...3, using: &random)
+                $0.owner = Owner(
+                    uid: 1000, pid: Int32.random(in: 1...3, using: &random),
+                    path: UInt64.random(in: 1...3, using: &random),
+                    certainty: .exact)
+            }
+            if !name.isEmpty, let name = Name(name) {
+                try store.insert(row, name: name.bytes)
+            } else {
+                try store.insert(row, name: RawSpan())
+            }
+        }
+        try store.commit()
+        let reader = try QueryLogReader(path: scratch.database)
+        var all: [LoggedFlow] = []
+        try reader.flows(FlowFilter()) { all.append($0) }
+        #expect(all.count == 600 && all.map(\.id) == all.map(\.id).sorted())
+        var matches = 0
+        for _ in 0..<300 {
+            var filter = FlowFilter()
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                switch Int.random(in: 0..<10, using: &random) {
+                case 0: filter.verdict = ["allow", "drop", "block"].randomElement(using: &random)!
+                case 1: filter.list = ["list1", "list3", "list9"].randomElement(using: &random)!
+                case 2:
+                    filter.name = ["ADS.example", "*.example", "cdn1?.example.net", "cdn[2-4].*", "none"]
+                        .randomElement(using: &random)!
+                case 3: filter.client = ["192.0.2.10", "192.0.2.1?", "2001:db8:*"].randomElement(using: &random)!
+                case 4: filter.remote = ["203.0.113.8", "203.0.113.8*", "*::*"].randomElement(using: &random)!
+                case 5: filter.proto = ["tcp", "udp", "icmpv6", "gre"].randomElement(using: &random)!
+                case 6: filter.port = [53, 443, 854].randomElement(using: &random)!
+                case 7:
+                    filter.app = ["app1", "app*", "App1", "/usr/bin/app2", "/usr/*", "bin/app1", "bin"]
+                        .randomElement(using: &random)!
+                case 8: filter.after = all.randomElement(using: &random)!.id
+                default: filter.since = start + Int64.random(in: -1_000_000...601_000_000, using: &random)
+                }
+            }
+            filter.limit = [nil, 1, 7, 1000].randomElement(using: &random)!
+            func fits(_ glob: String?, _ text: String?) -> Bool {
+                glob.map { glob in text.map { fnmatch(glob, $0, 0) == 0 } ?? false } ?? true
+            }
+            var expected = all.filter { flow in
+                let isPath = filter.app?.contains("/") ?? false
+                return fits(filter.verdict, flow.verdict) && fits(filter.list, flow.list)
+                    && fits(filter.name?.lowercased(), flow.name) && fits(filter.client, flow.client)
+                    && fits(filter.remote, flow.remote) && fits(filter.proto, flow.proto)
+                    && fits(filter.app, isPath ? flow.app : flow.app?.split(separator: "/").last.map(String.init))
+                    && filter.port ?? flow.port == flow.port && flow.id > filter.after ?? 0
+                    && flow.microseconds >= filter.since ?? 0
+            }
+            if let limit = filter.limit { expected = expected.suffix(limit) }
+            var found: [LoggedFlow] = []
+            try reader.flows(filter) { found.append($0) }
+            #expect(found == expected, "\(filter)")
+            matches += found.count
+        }
+        #expect(matches > 0)
     }
 
     @Test func flowsAndQueriesGoTogether() throws {

@@ -1,3 +1,5 @@
+import GRDB
+
 /// One way around the DNS of the machine, as the resolver data has it.
 public struct ResolverEntry: Sendable, Equatable {
     public enum Kind: String, Sendable, CaseIterable {
@@ -35,43 +37,55 @@ public struct ResolverEntry: Sendable, Equatable {
     }
 }
 
-/// Reads files of resolver data: lines of a word that says what follows, and values; `#` begins a comment.
-enum ResolverFile {
-    /// Longest file that is read, in bytes.
-    static let longest = 4 << 20
+/// Files of resolver data.
+enum ResolverFile: DataFile {
+    static let name = "resolvers.bypass"
+    static let table = "resolver"
+    static let columns = ["line", "kind", "subject", "operator", "source"]
+    static let originQuery = "SELECT resolvers AS path, resolvers_read AS read FROM state"
+    static let originNote = "UPDATE state SET resolvers = ?1, resolvers_read = ?2"
 
-    /// - Throws: `BlocklistError.listRefused` with the line of the first fault: such a file is taken whole or not at all.
     static func parse(_ text: String, path: String) throws(BlocklistError) -> [ResolverEntry] {
         var entries: [ResolverEntry] = []
         var current: (name: String, source: String)?
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
-            guard let keyword = words.first else { continue }
-            func refuse(_ reason: String) -> BlocklistError { .listRefused(path, "line \(index + 1): \(reason)") }
-            if keyword == "operator" {
-                guard words.count == 3 else { throw refuse("'operator' takes a name and an address of a page") }
-                current = (words[1], words[2])
+        for line in DataLine.split(text, path: path) {
+            if line.keyword == "operator" {
+                current = try line.title()
                 continue
             }
-            guard let kind = ResolverEntry.Kind(rawValue: keyword) else {
-                throw refuse("'\(keyword)' is not port, operator, names, addresses, nxdomain or nodata")
+            guard let kind = ResolverEntry.Kind(rawValue: line.keyword) else {
+                throw line.refused("'\(line.keyword)' is not port, operator, names, addresses, nxdomain or nodata")
             }
-            guard let (name, source) = current else { throw refuse("no 'operator' line before it") }
-            guard words.count > 1 else { throw refuse("'\(keyword)' without a value") }
-            for word in words.dropFirst() {
+            guard let (name, source) = current else { throw line.refused("no 'operator' line before it") }
+            guard !line.values.isEmpty else { throw line.refused("'\(line.keyword)' without a value") }
+            for word in line.values {
                 var entry = ResolverEntry(
-                    kind: kind, subject: word, operatorName: name, source: source, line: Int32(clamping: index + 1))
+                    kind: kind, subject: word, operatorName: name, source: source, line: line.number)
                 do {
                     entry.subject = try subject(word, kind)
                 } catch {
-                    throw refuse("\(error)")
+                    throw line.refused("\(error)")
                 }
-                if kind == .port && entry.port == nil { throw refuse("'\(word)' is no port; write tcp/853 or udp/853") }
+                if kind == .port && entry.port == nil {
+                    throw line.refused("'\(word)' is no port; write tcp/853 or udp/853")
+                }
                 entries.append(entry)
             }
         }
         guard !entries.isEmpty else { throw .listRefused(path, "holds no names, addresses or ports") }
         return entries
+    }
+
+    static func entry(_ row: Row) -> ResolverEntry? {
+        ResolverEntry.Kind(rawValue: row["kind"]).map { kind in
+            ResolverEntry(
+                kind: kind, subject: row["subject"], operatorName: row["operator"], source: row["source"],
+                line: row["line"])
+        }
+    }
+
+    static func values(_ entry: ResolverEntry) -> [(any DatabaseValueConvertible)?] {
+        [entry.line, entry.kind.rawValue, entry.subject, entry.operatorName, entry.source]
     }
 
     /// A value in stored form.

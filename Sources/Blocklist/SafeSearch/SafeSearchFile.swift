@@ -1,3 +1,4 @@
+import GRDB
 import Wire
 
 /// What is known of a search engine: the names it is reached by, and where its safe search is.
@@ -29,8 +30,14 @@ public struct SearchEngine: Sendable, Equatable {
     static let ttl: UInt32 = 300
 }
 
-/// Reads files of search engines: lines of a word that says what follows, and values; `#` begins a comment.
-enum SafeSearchFile {
+/// Files of search engines.
+enum SafeSearchFile: DataFile {
+    static let name = "engines.safesearch"
+    static let table = "safesearch"
+    static let columns = ["line", "engine", "source", "kind", "level", "value"]
+    static let originQuery = "SELECT path, read FROM safesearch_file"
+    static let originNote = "INSERT OR REPLACE INTO safesearch_file (id, path, read) VALUES (1, ?1, ?2)"
+
     struct Line: Sendable, Equatable {
         enum Kind: String, Sendable { case target, name }
         var line: Int32
@@ -43,41 +50,36 @@ enum SafeSearchFile {
         var value: String
     }
 
-    /// - Throws: `BlocklistError.listRefused` with the line of the first fault: such a file is taken whole or not at all.
     static func parse(_ text: String, path: String) throws(BlocklistError) -> [Line] {
         var lines: [Line] = []
         var current: (name: String, source: String)?
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
-            guard let keyword = words.first else { continue }
-            func refuse(_ reason: String) -> BlocklistError { .listRefused(path, "line \(index + 1): \(reason)") }
-            switch keyword {
+        for line in DataLine.split(text, path: path) {
+            switch line.keyword {
             case "engine":
-                guard words.count == 3 else { throw refuse("'engine' takes a name and an address of a page") }
-                guard !lines.contains(where: { $0.engine == words[1] }) else {
-                    throw refuse("engine '\(words[1])' was there before")
+                let title = try line.title()
+                guard !lines.contains(where: { $0.engine == title.name }) else {
+                    throw line.refused("engine '\(title.name)' was there before")
                 }
-                current = (words[1], words[2])
+                current = title
             case "target", "names":
-                guard let (name, source) = current else { throw refuse("no 'engine' line before it") }
-                let isTarget = keyword == "target"
-                guard words.count > (isTarget ? 2 : 1) else {
-                    throw refuse(
+                guard let (name, source) = current else { throw line.refused("no 'engine' line before it") }
+                let isTarget = line.keyword == "target"
+                guard line.values.count > (isTarget ? 1 : 0) else {
+                    throw line.refused(
                         isTarget ? "'target' takes a level and a name, or addresses" : "'names' without a name")
                 }
-                for word in words.dropFirst(isTarget ? 2 : 1) {
+                for word in line.values.dropFirst(isTarget ? 1 : 0) {
                     do {
                         lines.append(
                             Line(
-                                line: Int32(clamping: index + 1), engine: name, source: source,
-                                kind: isTarget ? .target : .name, level: isTarget ? words[1] : "",
-                                value: try value(word, isTarget)))
+                                line: line.number, engine: name, source: source, kind: isTarget ? .target : .name,
+                                level: isTarget ? line.values[0] : "", value: try value(word, isTarget)))
                     } catch {
-                        throw refuse("\(error)")
+                        throw line.refused("\(error)")
                     }
                 }
             default:
-                throw refuse("'\(keyword)' is not engine, target or names")
+                throw line.refused("'\(line.keyword)' is not engine, target or names")
             }
         }
         guard !lines.isEmpty else { throw .listRefused(path, "holds no search engine") }
@@ -92,6 +94,18 @@ enum SafeSearchFile {
             }
         }
         return lines
+    }
+
+    static func entry(_ row: Row) -> Line? {
+        Line.Kind(rawValue: row["kind"]).map { kind in
+            Line(
+                line: row["line"], engine: row["engine"], source: row["source"], kind: kind, level: row["level"],
+                value: row["value"])
+        }
+    }
+
+    static func values(_ line: Line) -> [(any DatabaseValueConvertible)?] {
+        [line.line, line.engine, line.source, line.kind.rawValue, line.level, line.value]
     }
 
     private static func value(_ word: String, _ isTarget: Bool) throws(BlocklistError) -> String {

@@ -38,26 +38,27 @@ extension BlocklistStore {
     /// - Throws: `BlocklistError.groupExists`, `.badArgument`.
     public func addGroups(_ names: [String], comment: String = "") throws -> [PolicyGroup] {
         try write { db in
-            for name in names {
-                guard !name.isEmpty, name.utf8.count <= 100, !name.hasPrefix("-"),
-                    !name.unicodeScalars.contains(where: { $0.value <= 0x20 || $0 == "," || $0.value == 0x7F })
-                else {
-                    throw BlocklistError.badArgument(
-                        "'\(name)' cannot be a group's name: no blanks, no commas, no - in front")
-                }
-                let taken = try BlocklistStore.groups(db)
-                if taken.contains(where: { $0.name == name }) { throw BlocklistError.groupExists(name) }
-                let ids = Set(taken.map(\.id))
-                guard let id = (0..<GroupSet.capacity).first(where: { !ids.contains($0) }) else {
-                    throw BlocklistError.badArgument(
-                        "there are \(GroupSet.capacity) groups already, and no more can be")
-                }
-                try db.execute(
-                    sql: "INSERT INTO policy_group (id, name, comment, added) VALUES (?, ?, ?, ?)",
-                    arguments: [id, name, comment, BlocklistStore.now()])
-            }
+            for name in names { try BlocklistStore.addGroup(db, name, comment: comment) }
             return try names.map { try BlocklistStore.group(db, $0) }
         }
+    }
+
+    /// - Throws: `BlocklistError.groupExists`, `.badArgument`.
+    static func addGroup(_ db: Database, _ name: String, enabled: Bool = true, comment: String) throws {
+        guard !name.isEmpty, name.utf8.count <= 100, !name.hasPrefix("-"),
+            !name.unicodeScalars.contains(where: { $0.value <= 0x20 || $0 == "," || $0.value == 0x7F })
+        else {
+            throw BlocklistError.badArgument("'\(name)' cannot be a group's name: no blanks, no commas, no - in front")
+        }
+        let taken = try groups(db)
+        if taken.contains(where: { $0.name == name }) { throw BlocklistError.groupExists(name) }
+        let ids = Set(taken.map(\.id))
+        guard let id = (0..<GroupSet.capacity).first(where: { !ids.contains($0) }) else {
+            throw BlocklistError.badArgument("there are \(GroupSet.capacity) groups already, and no more can be")
+        }
+        try db.execute(
+            sql: "INSERT INTO policy_group (id, name, enabled, comment, added) VALUES (?, ?, ?, ?, ?)",
+            arguments: [id, name, enabled, comment, now()])
     }
 
     /// Removes groups, all or none, with their schedules and pauses.

@@ -1,5 +1,4 @@
 import GRDB
-import Glibc
 
 /// An engine that is enforced for a group.
 public struct SafeSearchSwitch: Sendable, Equatable {
@@ -28,30 +27,20 @@ public struct SafeSearchState: Sendable, Equatable {
 
 extension BlocklistStore {
     /// The name of the file of search engines among the starter lists.
-    public static let safeSearchFile = "engines.safesearch"
+    public static let safeSearchFile = SafeSearchFile.name
 
     public func safeSearch() throws -> SafeSearchState {
         try read(BlocklistStore.safeSearch)
     }
 
-    private static func safeSearchLines(_ db: Database) throws -> [SafeSearchFile.Line] {
-        try Row.fetchAll(db, sql: "SELECT * FROM safesearch ORDER BY id").compactMap { row in
-            let kind: String = row["kind"]
-            guard let kind = SafeSearchFile.Line.Kind(rawValue: kind) else { return nil }
-            return SafeSearchFile.Line(
-                line: row["line"], engine: row["engine"], source: row["source"], kind: kind, level: row["level"],
-                value: row["value"])
-        }
-    }
-
-    private static func safeSearch(_ db: Database) throws -> SafeSearchState {
-        let file = try Row.fetchOne(db, sql: "SELECT path, read FROM safesearch_file")
+    static func safeSearch(_ db: Database) throws -> SafeSearchState {
+        let origin = try origin(db, SafeSearchFile.self)
         let switches = try Row.fetchAll(
             db, sql: "SELECT engine, policy_group, level FROM safesearch_on ORDER BY policy_group"
         ).map { SafeSearchSwitch(engine: $0["engine"], group: $0["policy_group"], level: $0["level"]) }
         return SafeSearchState(
-            engines: SafeSearchFile.engines(try safeSearchLines(db)),
-            switches: switches, source: file?["path"], read: file?["read"])
+            engines: SafeSearchFile.engines(try data(db, SafeSearchFile.self)),
+            switches: switches, source: origin.path, read: origin.read)
     }
 
     /// The engines that are enforced for somebody.
@@ -122,7 +111,7 @@ extension BlocklistStore {
     }
 
     /// The engine and level that a word means.
-    private static func engine(
+    static func engine(
         _ word: String, _ known: [SearchEngine]
     ) throws(BlocklistError) -> (name: String, level: String) {
         let parts = word.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
@@ -142,30 +131,11 @@ extension BlocklistStore {
     ///
     /// - Throws: `BlocklistError.listRefused` with the line and the reason.
     public func loadSafeSearch(_ path: String) throws {
-        let lines = try SafeSearchFile.parse(BlocklistStore.text(path), path: path)
-        let source = BlocklistStore.absolute(path)
-        try write { db in
-            if try BlocklistStore.safeSearchLines(db) != lines {
-                try db.execute(sql: "DELETE FROM safesearch")
-                for line in lines {
-                    try db.execute(
-                        sql: """
-                            INSERT INTO safesearch (line, engine, source, kind, level, value) VALUES (?, ?, ?, ?, ?, ?)
-                            """,
-                        arguments: [line.line, line.engine, line.source, line.kind.rawValue, line.level, line.value])
-                }
-            }
-            try db.execute(
-                sql: "INSERT OR REPLACE INTO safesearch_file (id, path, read) VALUES (1, ?, ?)",
-                arguments: [source, BlocklistStore.now()])
-        }
+        try load(SafeSearchFile.self, path)
     }
 
-    /// Reads the data of the starter lists' directory, unless the user gave other.
-    func followStarterSafeSearch(_ directory: String) throws {
-        let path = directory + "/" + BlocklistStore.safeSearchFile
-        guard unsafe access(path, F_OK) == 0 else { return }
-        let source = try read { db in try String.fetchOne(db, sql: "SELECT path FROM safesearch_file") }
-        if source == nil || source == BlocklistStore.absolute(path) { try loadSafeSearch(path) }
+    /// Reads the file given or, when nothing was ever read, that of the starter lists' directory, if it is there.
+    public func loadSafeSearch(_ path: String?, orStarter directory: String) throws {
+        try load(SafeSearchFile.self, path, orStarter: directory)
     }
 }

@@ -18,15 +18,13 @@ extension BlocklistStore {
         _ directory: String, progress: ProgressHandler = { _ in }
     ) throws -> [StarterResult] {
         var results: [StarterResult] = []
-        for (file, follow) in [
-            (BlocklistStore.resolverFile, followStarterResolvers),
-            (BlocklistStore.safeSearchFile, followStarterSafeSearch),
-        ] {
+        let dataFiles: [any DataFile.Type] = [ResolverFile.self, SafeSearchFile.self]
+        for file in dataFiles {
             do {
-                try follow(directory)
+                try followStarter(file, directory)
             } catch let error as BlocklistError {
                 guard case .listRefused = error else { throw error }
-                results.append(.failed(file: directory + "/" + file, error))
+                results.append(.failed(file: directory + "/" + file.name, error))
             }
         }
         let known = try read { db in try Set(String.fetchAll(db, sql: "SELECT file FROM starter")) }
@@ -45,14 +43,6 @@ extension BlocklistStore {
             }
         }
         return results
-    }
-
-    /// Reads the directory's resolver data, unless the user gave other.
-    private func followStarterResolvers(_ directory: String) throws {
-        let path = directory + "/" + BlocklistStore.resolverFile
-        guard unsafe access(path, F_OK) == 0 else { return }
-        let state = try bypass()
-        if state.source == nil || state.source == BlocklistStore.absolute(path) { try loadResolvers(path) }
     }
 
     /// Adds a starter list under its own name, or another when the user has a list of that name.

@@ -3,8 +3,8 @@ import Foundation
 import Wire
 import Yams
 
-/// An `AdGuardHome.yaml`, of schema versions before and after 2023: filters, the user's rules; what else changes DNS there
-/// is told as not taken. Read with Yams (libyaml), so that mistakes are told with line and column.
+/// An `AdGuardHome.yaml`, of schema versions before and after 2023: filters, the user's rules, rewrites, safe search and
+/// clients; what else changes DNS there is told as not taken. Read with Yams (libyaml), so that mistakes are told with line and column.
 enum AdGuardFile {
     static func read(_ path: String) throws -> ForeignSettings {
         guard let data = FileManager.default.contents(atPath: path) else {
@@ -46,6 +46,8 @@ private struct AdGuardReader {
     let path: String
     let root: Node.Mapping
     var settings = ForeignSettings(origin: "AdGuard Home")
+    /// Engines whose safe search is enforced for everybody.
+    private var engines: Set<String> = []
 
     init(path: String, root: Node.Mapping) {
         self.path = path
@@ -66,7 +68,17 @@ private struct AdGuardReader {
             guard let mapping = root[.init(part)]?.mapping else { continue }
             try readRewrites(mapping)
             try readServices(mapping)
-            try readSafeSearch(mapping)
+            engines.formUnion(readSafeSearch(mapping, of: ""))
+            readRemoteServices(mapping, of: "")
+            for key in ["filtering_enabled", "protection_enabled"] {
+                if let node = mapping[.init(key)], node.bool == false {
+                    leave(node, key, "switched off there; here lists and rules are in force")
+                }
+            }
+        }
+        if !engines.isEmpty {
+            settings.safeSearch.append(
+                .init(group: PolicyGroup.standard, engines: AdGuardSafeSearch.words(engines)))
         }
         try readClients()
     }
@@ -124,24 +136,71 @@ private struct AdGuardReader {
         }
     }
 
-    private mutating func readSafeSearch(_ mapping: Node.Mapping) throws {
-        let node = mapping[.init("safe_search")]?.mapping?[.init("enabled")] ?? mapping[.init("safesearch_enabled")]
-        if let node, node.bool == true { leave(node, "safe_search", "safe search is not taken over") }
+    /// The engines that are enforced, for everybody or for a client.
+    private mutating func readSafeSearch(_ mapping: Node.Mapping, of client: String) -> Set<String> {
+        guard let node = mapping[.init("safe_search")], let safeSearch = node.mapping else {
+            return mapping[.init("safesearch_enabled")]?.bool == true ? AdGuardSafeSearch.early : []
+        }
+        guard let enabled = safeSearch[.init("enabled")], enabled.bool == true else { return [] }
+        let engines = safeSearch.compactMap { $1.bool == true ? $0.string : nil }.filter { $0 != "enabled" }
+        if engines.isEmpty { leave(enabled, client + "safe_search", "is on and names no engine") }
+        return Set(engines)
+    }
+
+    private mutating func readRemoteServices(_ mapping: Node.Mapping, of client: String) {
         for key in ["parental_enabled", "safebrowsing_enabled"] {
             if let node = mapping[.init(key)], node.bool == true {
-                leave(node, key, "a service of AdGuard's that is asked about every name")
+                leave(node, client + key, "a service of AdGuard's that is asked about every name")
             }
         }
     }
 
     private mutating func readClients() throws {
         guard let node = root[.init("clients")] else { return }
-        let clients = try node.mapping.map { try sequence($0, "persistent") } ?? node.sequence.map { Array($0) } ?? []
-        for client in clients {
-            let ids = (client.mapping?[.init("ids")]?.sequence).map { $0.compactMap(\.string) } ?? []
-            let name = client.mapping?[.init("name")]?.string ?? ""
-            leave(client, ([name] + ids).joined(separator: " "), "settings of a client")
+        let nodes = try node.mapping.map { try sequence($0, "persistent") } ?? node.sequence.map { Array($0) } ?? []
+        var groups = AdGuardGroups(everybody: engines)
+        for node in nodes {
+            guard let mapping = node.mapping else { throw mistake(node, "a client has a name and ids") }
+            let client = try readClient(node, mapping)
+            let names = groups.groups(of: client.own)
+            settings.clients += client.subjects.map { .init(subject: $0, groups: names, comment: client.name) }
         }
+        settings.groups += groups.groups
+        settings.safeSearch += groups.safeSearch
+    }
+
+    private mutating func readClient(_ node: Node, _ mapping: Node.Mapping) throws -> AdGuardClient {
+        let name = mapping[.init("name")]?.string ?? ""
+        var client = AdGuardClient(name: name, subjects: [])
+        // Before schema version 6 a client had one address and one MAC address.
+        let ids = try sequence(mapping, "ids") + ["ip", "mac"].compactMap { mapping[.init($0)] }
+        for id in ids {
+            guard let text = id.string, !text.isEmpty else { continue }
+            do {
+                client.subjects.append(try PolicySubject(client: text))
+            } catch {
+                leave(id, "\(name) \(text)", "\(error)")
+            }
+        }
+        if mapping[.init("use_global_settings")]?.bool == false {
+            client.own = AdGuardClient.Own(
+                isFiltered: mapping[.init("filtering_enabled")]?.bool ?? false,
+                engines: readSafeSearch(mapping, of: "\(name) "))
+            readRemoteServices(mapping, of: "\(name) ")
+        }
+        if mapping[.init("use_global_blocked_services")]?.bool == false { try readServices(mapping) }
+        for (key, reason) in [
+            ("upstreams", "servers of a client's own: forwarding holds for everybody here"),
+            ("tags", "tags of a client are known to AdGuard Home only"),
+        ] {
+            for item in try sequence(mapping, key) { leave(item, "\(name) \(item.string ?? key)", reason) }
+        }
+        for key in ["ignore_querylog", "ignore_statistics"] {
+            if let node = mapping[.init(key)], node.bool == true {
+                leave(node, "\(name) \(key)", "the log has the queries of all clients")
+            }
+        }
+        return client
     }
 
     // MARK: Nodes

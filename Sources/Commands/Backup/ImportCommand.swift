@@ -1,5 +1,6 @@
 import ArgumentParser
 import Blocklist
+import Daemon
 import Foundation
 import Kernel
 
@@ -11,7 +12,7 @@ struct ImportCommand: ParsableCommand {
         discussion: """
             Which of the three a file is, is seen from its first bytes. All of it is taken or nothing. An export goes into an
             empty blocklist; where there is something already, --merge adds what is missing and --replace puts the file in
-            its place. Lists and rules of Pi-hole and AdGuard Home are always added to what is there; the lists are fetched
+            its place. Lists, rules and clients of Pi-hole and AdGuard Home are added to what is there; the lists are fetched
             by the running daemon, or at once with --update. What cannot be taken is told with its reason.
 
             Examples:
@@ -90,21 +91,23 @@ struct ImportCommand: ParsableCommand {
 
     private func adopt(_ settings: ForeignSettings, _ store: BlocklistStore) throws {
         if replace { throw CommandFailure("--replace goes with an export of webtun; lists and rules are added") }
-        let report = try store.adopt(settings, dryRun: dryRun)
+        let report = try store.adopt(settings, starter: Configuration().lists.starter, dryRun: dryRun)
+        let notTaken = settings.left + report.left
         if output.json {
             print(json(settings, report))
         } else {
-            for left in settings.left {
+            for left in notTaken {
                 Terminal.complain("\(file):\(left.place): not taken: \(left.text): \(left.reason)")
             }
             print(
                 "\(dryRun ? "would take in" : "took in") \(file.printable) of \(settings.origin): "
                     + "\(report.listsAdded.count) lists, \(Quantity.count(report.rulesAdded)) rules"
                     + (report.othersAdded > 0 ? ", \(report.othersAdded) groups, clients and records" : "")
+                    + (report.enginesAdded > 0 ? ", safe search of \(report.enginesAdded) engines" : "")
                     + (report.listsKept.count + report.rulesKept > 0
                         ? "; already there: \(report.listsKept.count) lists, \(Quantity.count(report.rulesKept)) rules"
                         : "")
-                    + (settings.left.isEmpty ? "" : "; not taken: \(settings.left.count)"))
+                    + (notTaken.isEmpty ? "" : "; not taken: \(notTaken.count)"))
             if !report.listsAdded.isEmpty, !update, !dryRun {
                 print("the lists are fetched by the running webtun, or now with: webtun list update")
             }
@@ -137,10 +140,12 @@ struct ImportCommand: ParsableCommand {
             ("lists_kept", .array(report.listsKept.map(JSONValue.string))),
             ("rules_added", .integer(Int64(report.rulesAdded))), ("rules_kept", .integer(Int64(report.rulesKept))),
             ("others_added", .integer(Int64(report.othersAdded))), ("others_kept", .integer(Int64(report.othersKept))),
+            ("engines_added", .integer(Int64(report.enginesAdded))),
+            ("engines_kept", .integer(Int64(report.enginesKept))),
             (
                 "not_taken",
                 .array(
-                    settings.left.map {
+                    (settings.left + report.left).map {
                         .object([
                             ("place", .string($0.place)), ("text", .string($0.text)), ("reason", .string($0.reason)),
                         ])

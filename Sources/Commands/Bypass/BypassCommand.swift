@@ -1,7 +1,6 @@
 import ArgumentParser
 import Blocklist
 import Daemon
-import Glibc
 
 /// `webtun bypass`
 struct BypassCommand: ParsableCommand {
@@ -28,14 +27,12 @@ struct BypassOn: ParsableCommand {
         commandName: "on", abstract: "Put the protection in force.",
         discussion: """
             The resolver data is read from the file given, else it is what was read before, else
-            \(BypassOn.defaultFile).
+            \(Configuration().lists.starter)/\(BlocklistStore.resolverFile).
 
             Examples:
               webtun bypass on
               webtun bypass on --resolvers blocklists/resolvers.bypass
             """)
-
-    static let defaultFile = Configuration().lists.starter + "/" + BlocklistStore.resolverFile
 
     @Option(
         name: .customLong("resolvers"), help: ArgumentHelp("A file of resolver data.", valueName: "file"),
@@ -46,14 +43,9 @@ struct BypassOn: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        if let resolvers {
-            try store.loadResolvers(resolvers)
-        } else if try store.bypass().entries.isEmpty, unsafe access(BypassOn.defaultFile, F_OK) == 0 {
-            try store.loadResolvers(BypassOn.defaultFile)
-        }
+        try store.loadResolvers(resolvers, orStarter: Configuration().lists.starter)
         try store.setBypass(true)
-        let state = try store.bypass()
-        print(output.json ? BypassReport.json(state).description : BypassReport.summary(state))
+        try BypassReport.printSwitch(store, output)
     }
 }
 
@@ -69,7 +61,6 @@ struct BypassOff: ParsableCommand {
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         try store.setBypass(false)
-        let state = try store.bypass()
-        print(output.json ? BypassReport.json(state).description : BypassReport.summary(state))
+        try BypassReport.printSwitch(store, output)
     }
 }

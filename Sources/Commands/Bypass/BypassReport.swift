@@ -91,8 +91,13 @@ struct BypassReport: ParsableCommand {
         state.entries.count { $0.kind == kind }
     }
 
-    /// One line, after the switch was set.
-    static func summary(_ state: BypassState) -> String {
+    /// One line, or one object, after the switch was set.
+    static func printSwitch(_ store: BlocklistStore, _ output: OutputOptions) throws {
+        let state = try store.bypass()
+        print(output.json ? json(state).description : summary(state))
+    }
+
+    private static func summary(_ state: BypassState) -> String {
         guard state.isOn else { return "bypass protection is off" }
         return "bypass protection is on: \(count(state, .names)) names, \(count(state, .addresses)) addresses, "
             + "\(count(state, .port)) ports, \(count(state, .nxdomain) + count(state, .nodata)) signals"

@@ -123,28 +123,22 @@ struct ClientLs: ParsableCommand {
 
     func run() throws {
         let overview = try BlocklistStore(state: global.stateDirectory).overview()
-        if output.json {
-            for client in overview.clients { print(ClientLs.json(client, overview)) }
-            return
-        }
-        if overview.clients.isEmpty {
-            print("nobody is assigned to groups; 'webtun client add' does that")
-            return
-        }
-        var table = Table([
-            .init("KIND"), .init("CLIENT", elastic: true), .init("GROUPS", elastic: true), .init("PAUSED"),
-            .init("ADDED"), .init("COMMENT", elastic: true),
-        ])
-        for client in overview.clients {
+        output.list(
+            overview.clients, none: "nobody is assigned to groups; 'webtun client add' does that",
+            [
+                .init("KIND"), .init("CLIENT", elastic: true), .init("GROUPS", elastic: true), .init("PAUSED"),
+                .init("ADDED"), .init("COMMENT", elastic: true),
+            ],
+            json: { ClientLs.json($0, overview) }
+        ) { client in
             let pause = overview.pauses.first { $0.scope == .subject(client.subject) }
-            table.append([
+            return [
                 Table.Cell(client.subject.kind), Table.Cell(client.subject.text),
                 Table.Cell(overview.names(client.groups).joined(separator: ", ")),
                 Table.Cell(pause.map { "until \($0.until.map(Moment.text) ?? "resumed")" } ?? "", .yellow),
                 Table.Cell(Moment.text(client.added)), Table.Cell(client.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     static func json(_ client: PolicyClient, _ overview: PolicyOverview) -> JSONValue {

@@ -14,31 +14,24 @@ struct FlowLs: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let rules = try store.flowRules().sorted(by: FlowRule.isAskedBefore)
         let labels = try GroupLabels(store)
-        if output.json {
-            for rule in rules { print(FlowLs.json(rule, labels)) }
-            return
-        }
-        if rules.isEmpty {
-            print("no flow rules; 'webtun flow deny' and 'webtun flow allow' make some")
-            return
-        }
-        var table = Table([
-            .init("ID", .right), .init("ACTION"), .init("REMOTE", elastic: true), .init("PORT"), .init("PROTO"),
-            .init("NAME", elastic: true), .init("APP", elastic: true), .init("USER"), .init("GROUPS", elastic: true),
-            .init("ADDED"),
-            .init("COMMENT", elastic: true),
-        ])
-        for rule in rules {
+        output.list(
+            rules, none: "no flow rules; 'webtun flow deny' and 'webtun flow allow' make some",
+            [
+                .init("ID", .right), .init("ACTION"), .init("REMOTE", elastic: true), .init("PORT"), .init("PROTO"),
+                .init("NAME", elastic: true), .init("APP", elastic: true), .init("USER"),
+                .init("GROUPS", elastic: true), .init("ADDED"), .init("COMMENT", elastic: true),
+            ],
+            json: { FlowLs.json($0, labels) }
+        ) { rule in
             let conditions = rule.conditions
-            table.append([
+            return [
                 "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
                 Table.Cell(conditions.remote?.description ?? ""), Table.Cell(FlowLs.ports(conditions) ?? ""),
                 Table.Cell(conditions.proto.map(FlowProtocol.text) ?? ""), Table.Cell(FlowLs.name(conditions) ?? ""),
                 Table.Cell(conditions.owner.app ?? ""), Table.Cell(conditions.owner.user ?? ""),
                 Table.Cell(labels.text(rule.groups)), Table.Cell(Moment.text(rule.added)), Table.Cell(rule.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     private static func ports(_ conditions: FlowConditions) -> String? {

@@ -109,28 +109,22 @@ struct ForwardLs: ParsableCommand {
 
     func run() throws {
         let forwards = try BlocklistStore(state: global.stateDirectory).forwards()
-        if output.json {
-            for forward in forwards { print(ForwardLs.json(forward)) }
-            return
-        }
-        if forwards.isEmpty {
-            print("nothing is forwarded; 'webtun forward add ZONE SERVER' does")
-            return
-        }
-        var table = Table([
-            .init("ZONE", elastic: true), .init("SERVERS", elastic: true), .init("ADDED"),
-            .init("COMMENT", elastic: true),
-        ])
-        for forward in forwards {
-            table.append([
+        output.list(
+            forwards, none: "nothing is forwarded; 'webtun forward add ZONE SERVER' does",
+            [
+                .init("ZONE", elastic: true), .init("SERVERS", elastic: true), .init("ADDED"),
+                .init("COMMENT", elastic: true),
+            ],
+            json: { ForwardLs.json($0) }
+        ) { forward in
+            [
                 Table.Cell(forward.zone.name),
                 forward.zone.isForwarded
                     ? Table.Cell(forward.zone.servers.map(\.description).joined(separator: " "))
                     : Table.Cell("never", .yellow),
                 Table.Cell(Moment.text(forward.added)), Table.Cell(forward.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     static func text(_ forward: StoredForward) -> String {

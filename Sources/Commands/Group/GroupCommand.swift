@@ -65,13 +65,10 @@ struct GroupRemove: ParsableCommand {
         commandName: "rm", abstract: "Remove groups that nothing belongs to and nobody is assigned to.",
         discussion: "Example: webtun group rm kids")
 
-    @Argument(help: ArgumentHelp("Groups.", valueName: "group"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var groups: GroupNames
 
     func run() throws {
-        try BlocklistStore(state: global.stateDirectory).removeGroups(names)
-        for name in names { print("removed group '\(name.printable)'") }
+        try groups.change("removed") { try $0.removeGroups($1) }
     }
 }
 
@@ -80,13 +77,10 @@ struct GroupEnable: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enable", abstract: "Put groups in force again.", discussion: "Example: webtun group enable kids")
 
-    @Argument(help: ArgumentHelp("Groups.", valueName: "group"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var groups: GroupNames
 
     func run() throws {
-        try BlocklistStore(state: global.stateDirectory).setGroupsEnabled(names, true)
-        for name in names { print("enabled group '\(name.printable)'") }
+        try groups.change("enabled") { try $0.setGroupsEnabled($1, true) }
     }
 }
 
@@ -96,12 +90,9 @@ struct GroupDisable: ParsableCommand {
         commandName: "disable", abstract: "Put groups out of force: their lists and rules do not count.",
         discussion: "Example: webtun group disable kids")
 
-    @Argument(help: ArgumentHelp("Groups.", valueName: "group"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var groups: GroupNames
 
     func run() throws {
-        try BlocklistStore(state: global.stateDirectory).setGroupsEnabled(names, false)
-        for name in names { print("disabled group '\(name.printable)'") }
+        try groups.change("disabled") { try $0.setGroupsEnabled($1, false) }
     }
 }

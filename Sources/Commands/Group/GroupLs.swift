@@ -16,27 +16,25 @@ struct GroupLs: ParsableCommand {
 
     func run() throws {
         let overview = try BlocklistStore(state: global.stateDirectory).overview()
-        if output.json {
-            for group in overview.groups { print(GroupLs.json(group, overview)) }
-            return
-        }
-        var table = Table([
-            .init("GROUP", elastic: true), .init("STATE"), .init("LISTS", .right), .init("RULES", .right),
-            .init("CLIENTS", .right), .init("TIMES", elastic: true), .init("COMMENT", elastic: true),
-        ])
-        for group in overview.groups {
+        output.list(
+            overview.groups, none: "no groups; 'webtun group add' makes some",
+            [
+                .init("GROUP", elastic: true), .init("STATE"), .init("LISTS", .right), .init("RULES", .right),
+                .init("CLIENTS", .right), .init("TIMES", elastic: true), .init("COMMENT", elastic: true),
+            ],
+            json: { GroupLs.json($0, overview) }
+        ) { group in
             let lists = overview.members(group, of: overview.lists, \.groups).count
             let rules =
                 overview.members(group, of: overview.rules, \.groups).count
                 + overview.members(group, of: overview.flows, \.groups).count
             let times = group.schedules.map { "\($0.id): \($0)" }.joined(separator: "; ")
-            table.append([
+            return [
                 Table.Cell(group.name), GroupLs.cell(overview.states[group.id] ?? .on), "\(lists)", "\(rules)",
                 "\(overview.members(group, of: overview.clients, \.groups).count)",
                 Table.Cell(times.isEmpty ? "always" : times), Table.Cell(group.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     private static func cell(_ state: GroupState) -> Table.Cell {

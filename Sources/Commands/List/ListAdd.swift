@@ -1,16 +1,24 @@
 import ArgumentParser
 import Blocklist
 
-/// The formats `list add` takes.
-enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
-    case auto
-    case hosts
-    case domains
-    case ip
-    case adblock
-    case dnsmasq
-    case unbound
-    case rpz
+/// A format of lists; `auto`: guessed from the file.
+struct FormatArgument: ExpressibleByArgument {
+    /// nil: guessed.
+    var format: ListFormat?
+
+    init(_ format: ListFormat? = nil) {
+        self.format = format
+    }
+
+    init?(argument: String) {
+        if argument == "auto" { return }
+        guard let format = ListFormat(rawValue: argument) else { return nil }
+        self.format = format
+    }
+
+    static var allValueStrings: [String] { ["auto"] + ListFormat.allCases.map(\.rawValue) }
+
+    var defaultValueDescription: String { format?.rawValue ?? "auto" }
 }
 
 /// `webtun list add`
@@ -41,7 +49,7 @@ struct ListAdd: ParsableCommand {
         help: ArgumentHelp("What to call the list.", discussion: "Default: the file's name.", valueName: "name"))
     var name: String?
     @Option(name: .customLong("format"), help: ArgumentHelp("The file's format.", valueName: "format"))
-    var format: FormatArgument = .auto
+    var format = FormatArgument()
     @Flag(name: .customLong("allow"), help: "Allow the names instead of blocking them.")
     var allow = false
     @Flag(name: .customLong("exact"), help: "Each line stands for its name alone, not for names below it.")
@@ -70,7 +78,7 @@ struct ListAdd: ParsableCommand {
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
         let options = BlocklistStore.ListOptions(
-            name: name, format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact,
+            name: name, format: format.format, allow: allow, exact: exact,
             records: records,
             subscription: Subscription(every: every.seconds, maxShrink: maxShrink.value), groups: groups.groups)
         let fetcher = try ListWork.fetcher(files)

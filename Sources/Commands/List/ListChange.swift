@@ -67,12 +67,10 @@ struct ListEnable: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enable", abstract: "Put lists in force again.", discussion: "Example: webtun list enable ads")
 
-    @Argument(help: ArgumentHelp("Lists, by name or id.", valueName: "list"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var lists: ListNames
 
     func run() throws {
-        try ListWork.change(names, in: global.stateDirectory, "enabled") { try $0.setEnabled(names, true) }
+        try lists.change("enabled") { try $0.setEnabled($1, true) }
     }
 }
 
@@ -82,12 +80,10 @@ struct ListDisable: ParsableCommand {
         commandName: "disable", abstract: "Put lists out of force, without removing them.",
         discussion: "Example: webtun list disable ads")
 
-    @Argument(help: ArgumentHelp("Lists, by name or id.", valueName: "list"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var lists: ListNames
 
     func run() throws {
-        try ListWork.change(names, in: global.stateDirectory, "disabled") { try $0.setEnabled(names, false) }
+        try lists.change("disabled") { try $0.setEnabled($1, false) }
     }
 }
 
@@ -96,11 +92,9 @@ struct ListRemove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove lists. Their files stay.", discussion: "Example: webtun list rm ads")
 
-    @Argument(help: ArgumentHelp("Lists, by name or id.", valueName: "list"))
-    var names: [String]
-    @OptionGroup var global: GlobalOptions
+    @OptionGroup var lists: ListNames
 
     func run() throws {
-        try ListWork.change(names, in: global.stateDirectory, "removed") { try $0.removeLists(names) }
+        try lists.change("removed") { try $0.removeLists($1) }
     }
 }

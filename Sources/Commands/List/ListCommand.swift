@@ -21,8 +21,7 @@ struct ListCommand: ParsableCommand {
             """,
         subcommands: [
             ListAdd.self, ListLs.self, ListShow.self, ListDiff.self, ListWhatif.self, ListUpdate.self, ListEnable.self,
-            ListDisable.self,
-            ListRemove.self,
+            ListDisable.self, ListRemove.self,
         ])
 }
 
@@ -46,16 +45,6 @@ enum ListWork {
         } catch let error as BlocklistError {
             throw BlocklistError.indexNotMade("\(error)")
         }
-    }
-
-    /// Changes lists all or none, brings the index up to them and says what was done to each.
-    static func change(
-        _ names: [String], in state: String, _ done: String, _ body: (BlocklistStore) throws -> Void
-    ) throws {
-        let store = try BlocklistStore(state: state)
-        try body(store)
-        try compile(store)
-        for name in names { print("\(done) '\(name.printable)'") }
     }
 
     /// What fetches lists; the configuration is looked at only when a source is an address.

@@ -20,33 +20,29 @@ struct ListLs: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let lists = try store.lists()
         let labels = try GroupLabels(store)
-        if output.json {
-            for list in lists { print(ListLs.json(list, labels)) }
-            return
-        }
-        if lists.isEmpty {
-            print("no lists; 'webtun list add FILE' adds one")
-            return
-        }
-        var table = Table([
-            .init("ID", .right), .init("LIST", elastic: true), .init("KIND"), .init("STATE"), .init("NAMES", .right),
-            .init("REFUSED", .right), .init("FORMAT"), .init("GROUPS", elastic: true), .init("UPDATED"),
-            .init("SOURCE", elastic: true),
-        ])
-        for list in lists {
+        output.list(
+            lists, none: "no lists; 'webtun list add FILE' adds one",
+            [
+                .init("ID", .right), .init("LIST", elastic: true), .init("KIND"), .init("STATE"),
+                .init("NAMES", .right), .init("REFUSED", .right), .init("FORMAT"), .init("GROUPS", elastic: true),
+                .init("UPDATED"),
+                .init("SOURCE", elastic: true),
+            ],
+            json: { ListLs.json($0, labels) }
+        ) { list in
             let state: Table.Cell =
                 list.error != nil
                 ? Table.Cell("update failed", .red) : list.enabled ? Table.Cell("on", .green) : Table.Cell("off", .dim)
-            table.append([
+            return [
                 "\(list.id)", Table.Cell(list.name), Table.Cell(ListLs.kind(list)), state,
                 Table.Cell(Quantity.count(list.entries)),
                 Table.Cell(Quantity.count(list.refused), list.refused > 0 ? .yellow : nil),
                 Table.Cell(list.detected ?? list.format), Table.Cell(labels.text(list.groups)),
                 Table.Cell(Moment.text(list.updated)),
                 Table.Cell(list.source),
-            ])
+            ]
         }
-        table.print()
+        if output.json { return }
         Terminal.flush()
         for list in lists {
             guard let error = list.error else { continue }

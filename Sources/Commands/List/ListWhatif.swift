@@ -26,7 +26,7 @@ struct ListWhatif: ParsableCommand {
         help: ArgumentHelp("Only queries from then on: 90s, 15m, 1h, 7d, or an ISO 8601 time.", valueName: "when"))
     var since: Since?
     @Option(name: .customLong("format"), help: ArgumentHelp("The list's format.", valueName: "format"))
-    var format: FormatArgument = .auto
+    var format = FormatArgument()
     @Flag(name: .customLong("allow"), help: "Take it as a list that allows.")
     var allow = false
     @Flag(name: .customLong("exact"), help: "Each line stands for its name alone.")
@@ -45,7 +45,7 @@ struct ListWhatif: ParsableCommand {
     func run() throws {
         let reader = try QueryLogReader(path: global.logPath)
         let options = BlocklistStore.ListOptions(
-            name: "whatif", format: ListFormat(rawValue: format.rawValue), allow: allow, exact: exact)
+            name: "whatif", format: format.format, allow: allow, exact: exact)
         let fetcher = try ListWork.fetcher([source])
         let trial = try ListWork.withProgress(source) {
             try ListTrial(source, options, fetcher: fetcher, progress: $0)

@@ -19,8 +19,7 @@ struct FlowsCommand: AsyncParsableCommand {
               webtun flows --limit 0 --json | jq -s 'map(.bytes) | add'
             """)
 
-    @Flag(name: [.customShort("f"), .customLong("follow")], help: "Go on with new flows until interrupted.")
-    var follow = false
+    @OptionGroup var tail: TailOptions
     @Flag(name: .customLong("dropped"), help: "Only dropped flows.")
     var dropped = false
     @Flag(name: .customLong("allowed"), help: "Only allowed flows.")
@@ -44,24 +43,16 @@ struct FlowsCommand: AsyncParsableCommand {
         name: .customLong("since"),
         help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
     var since: Since?
-    @Option(name: .customLong("limit"), help: ArgumentHelp("The last so many; 0: all.", valueName: "number"))
-    var limit: Int?
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if dropped, allowed { throw ValidationError("--dropped and --allowed exclude each other") }
-        if let limit, limit < 0 { throw ValidationError("--limit takes 0 or a positive number") }
     }
 
     func run() async throws {
-        var filter = filter()
         var printer = FlowPrinter(json: output.json)
-        try await LogTail.read(global.logPath, follow: follow, newest: { try $0.lastFlowID() }) { reader, after in
-            if let after {
-                filter.limit = nil
-                filter.after = after
-            }
+        try await LogTail.read(global.logPath, filter, tail, newest: { try $0.lastFlowID() }) { reader, filter in
             var last: Int64 = 0
             try reader.flows(filter) { flow in
                 last = max(last, flow.id)
@@ -72,7 +63,7 @@ struct FlowsCommand: AsyncParsableCommand {
         }
     }
 
-    private func filter() -> FlowFilter {
+    private var filter: FlowFilter {
         var filter = FlowFilter()
         filter.verdict = dropped ? "drop" : allowed ? "allow" : nil
         filter.name = name
@@ -83,8 +74,6 @@ struct FlowsCommand: AsyncParsableCommand {
         filter.port = port.map(Int64.init)
         filter.list = list
         filter.since = since?.microseconds
-        filter.limit = limit ?? (since == nil ? (follow ? 10 : 50) : nil)
-        if filter.limit == 0 { filter.limit = nil }
         return filter
     }
 }
@@ -92,35 +81,24 @@ struct FlowsCommand: AsyncParsableCommand {
 /// Prints flows, aligned to the terminal as it is at the moment.
 struct FlowPrinter {
     private let json: Bool
-    private var table = Table([
+    private var table = GrowingTable([
         .init("TIME"), .init("CLIENT", elastic: true, minimum: 9), .init("", elastic: false),
         .init("APP", elastic: true, minimum: 6), .init("PROTO"), .init("REMOTE", elastic: true, minimum: 12),
         .init("NAME", elastic: true, minimum: 12), .init("WHY", elastic: true, minimum: 6), .init("BYTES", .right),
         .init("LASTED", .right),
     ])
-    private var hasTitles = false
 
     init(json: Bool) {
         self.json = json
     }
 
     mutating func add(_ flow: LoggedFlow) {
-        if json {
-            print(FlowPrinter.json(flow))
-            return
-        }
-        table.append(FlowPrinter.cells(flow))
-        // A long log is printed as it is read; columns only grow.
-        if table.rows.count >= 1000 { flush() }
+        if json { print(FlowPrinter.json(flow)) } else { table.append(FlowPrinter.cells(flow)) }
     }
 
     /// Prints what was added.
     mutating func flush() {
-        if !table.rows.isEmpty {
-            table.print(header: !hasTitles)
-            hasTitles = true
-            table.removeRows()
-        }
+        table.flush()
         Terminal.flush()
     }
 

@@ -20,29 +20,21 @@ struct LogCommand: AsyncParsableCommand {
               webtun log --limit 1000 --json | jq -r .qname | sort | uniq -c
             """)
 
-    @Flag(name: [.customShort("f"), .customLong("follow")], help: "Go on with new queries until interrupted.")
-    var follow = false
-    @Option(name: .customLong("limit"), help: ArgumentHelp("The last so many; 0: all.", valueName: "number"))
-    var limit: Int?
+    @OptionGroup var tail: TailOptions
     @OptionGroup var selection: LogFilterOptions
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: LogOutputOptions
 
     func validate() throws {
-        if let limit, limit < 0 { throw ValidationError("--limit takes 0 or a positive number") }
-        if follow, selection.until != nil { throw ValidationError("--until and --follow exclude each other") }
+        if tail.follow, selection.times.until != nil {
+            throw ValidationError("--until and --follow exclude each other")
+        }
     }
 
     func run() async throws {
-        var filter = try selection.filter()
-        filter.limit = limit ?? (filter.since == nil ? (follow ? 10 : 50) : nil)
-        if filter.limit == 0 { filter.limit = nil }
-        var printer = LogPrinter(output, isLive: follow)
-        try await LogTail.read(global.logPath, follow: follow, newest: { try $0.lastID() }) { reader, after in
-            if let after {
-                filter.limit = nil
-                filter.after = after
-            }
+        var printer = LogPrinter(output, isLive: tail.follow)
+        try await LogTail.read(global.logPath, selection.filter(), tail, newest: { try $0.lastID() }) {
+            reader, filter in
             var last: Int64 = 0
             try reader.rows(filter) { row in
                 last = max(last, row.id)

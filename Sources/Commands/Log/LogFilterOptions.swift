@@ -37,14 +37,7 @@ public struct LogFilterOptions: ParsableArguments {
         name: .customLong("upstream"),
         help: ArgumentHelp("Only answers of this server, as address or address:port.", valueName: "server"))
     public var upstream: String?
-    @Option(
-        name: .customLong("since"),
-        help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
-    var since: Since?
-    @Option(
-        name: .customLong("until"),
-        help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
-    var until: Since?
+    @OptionGroup var times: TimeOptions
 
     public init() {}
 
@@ -52,15 +45,12 @@ public struct LogFilterOptions: ParsableArguments {
         if [blocked, allowed, verdict != nil].count(where: { $0 }) > 1 {
             throw ValidationError("--blocked, --allowed and --verdict exclude each other")
         }
-        if let since, let until, since.microseconds >= until.microseconds {
-            throw ValidationError("--since must be before --until")
-        }
         _ = try filter()
     }
 
     /// - Throws: `ValidationError` for what cannot be read.
     func filter() throws -> LogFilter {
-        var filter = LogFilter(since: since?.microseconds, until: until?.microseconds)
+        var filter = LogFilter(since: times.since?.microseconds, until: times.until?.microseconds)
         filter.verdicts = blocked ? .blocked : allowed ? .allowed : nil
         if let verdict {
             switch verdict {

@@ -3,12 +3,12 @@ import QueryLog
 /// Prints rows as they come: a table whose columns keep their place, JSON or CSV.
 struct LogPrinter {
     private let output: LogOutputOptions
-    private var table = Table([
+    private var table = GrowingTable([
         .init("TIME"), .init("CLIENT", elastic: true, minimum: 9), .init("", elastic: false),
         .init("TYPE"), .init("NAME", elastic: true, minimum: 16), .init("WHY", elastic: true, minimum: 6),
         .init("ANSWER", elastic: true, minimum: 8), .init("TOOK", .right),
     ])
-    private var hasTitles = false
+    private var hasCSVTitles = false
 
     /// - Parameter isLive: rows come one by one, so columns begin as wide as most rows need them.
     init(_ output: LogOutputOptions, isLive: Bool = false) {
@@ -21,23 +21,17 @@ struct LogPrinter {
             print(JSONValue.object(LogPrinter.members(row)))
         } else if output.csv {
             let members = LogPrinter.members(row)
-            if !hasTitles { print(CSV.line(members.map(\.0))) }
-            hasTitles = true
+            if !hasCSVTitles { print(CSV.line(members.map(\.0))) }
+            hasCSVTitles = true
             print(CSV.line(members))
         } else {
             table.append(LogPrinter.cells(row))
-            // A long log is printed as it is read; columns only grow.
-            if table.rows.count >= 1000 { flush() }
         }
     }
 
     /// Prints what was added.
     mutating func flush() {
-        if !table.rows.isEmpty {
-            table.print(header: !hasTitles)
-            hasTitles = true
-            table.removeRows()
-        }
+        table.flush()
         Terminal.flush()
     }
 

@@ -26,6 +26,22 @@ struct Since: ExpressibleByArgument, Sendable, Equatable {
     }
 }
 
+/// A range of time in the log.
+struct TimeOptions: ParsableArguments {
+    @Option(
+        name: .customLong("since"),
+        help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
+    var since: Since?
+    @Option(name: .customLong("until"), help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
+    var until: Since?
+
+    func validate() throws {
+        if let since, let until, since.microseconds >= until.microseconds {
+            throw ValidationError("--since must be before --until")
+        }
+    }
+}
+
 /// A span of time as a count and a unit: `90s`, `15m`, `12h`, `2d`, `1w`.
 enum TimeSpan {
     private static let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]

@@ -16,28 +16,18 @@ struct StatsCommand: ParsableCommand {
               webtun stats --since 2026-01-01 --until 2026-02-01
             """)
 
-    @Option(
-        name: .customLong("since"),
-        help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
-    var since: Since?
-    @Option(name: .customLong("until"), help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
-    var until: Since?
+    @OptionGroup var times: TimeOptions
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: OutputOptions
 
-    func validate() throws {
-        if let since, let until, since.microseconds >= until.microseconds {
-            throw ValidationError("--since must be before --until")
-        }
-    }
-
     func run() throws {
         let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
-        let end = min(now, until.map { $0.microseconds - 1 } ?? now)
+        let end = min(now, times.until.map { $0.microseconds - 1 } ?? now)
         // A day unless more is asked for; a year of hours at most.
-        let asked = since.map { (end - $0.microseconds) / StatsCommand.hour + 2 } ?? 24
+        let asked = times.since.map { (end - $0.microseconds) / StatsCommand.hour + 2 } ?? 24
         let statistics = try QueryLogReader(path: global.logPath).statistics(
-            since: since?.microseconds, until: until?.microseconds, now: end, hours: Int(max(1, min(asked, 8784))))
+            since: times.since?.microseconds, until: times.until?.microseconds, now: end,
+            hours: Int(max(1, min(asked, 8784))))
         if output.json {
             print(StatsCommand.json(statistics))
         } else {

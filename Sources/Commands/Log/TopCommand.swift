@@ -19,27 +19,19 @@ struct TopCommand: ParsableCommand {
 
     @Argument(help: "One of: names, blocked, apps, clients, lists, upstreams.")
     var kind: TopKind
-    @Option(
-        name: .customLong("since"),
-        help: ArgumentHelp("Only from then on: 90s, 15m, 1h, 2d, 1w, or an ISO 8601 time.", valueName: "when"))
-    var since: Since?
-    @Option(name: .customLong("until"), help: ArgumentHelp("Only before then, as --since.", valueName: "when"))
-    var until: Since?
+    @OptionGroup var times: TimeOptions
     @Option(name: .customLong("limit"), help: ArgumentHelp("How many.", valueName: "number"))
     var limit = 10
     @OptionGroup var global: GlobalOptions
     @OptionGroup var output: LogOutputOptions
 
     func validate() throws {
-        if let since, let until, since.microseconds >= until.microseconds {
-            throw ValidationError("--since must be before --until")
-        }
         guard limit > 0 else { throw ValidationError("--limit takes a positive number") }
     }
 
     func run() throws {
         let entries = try QueryLogReader(path: global.logPath).top(
-            kind, since: since?.microseconds, until: until?.microseconds, limit: limit)
+            kind, since: times.since?.microseconds, until: times.until?.microseconds, limit: limit)
         if output.json || output.csv {
             if output.csv { print(CSV.line(members(TopEntry(text: "", queries: 0, blocked: 0)).map(\.0))) }
             for entry in entries {

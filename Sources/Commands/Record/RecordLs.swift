@@ -26,25 +26,19 @@ struct RecordLs: ParsableCommand {
                 })
             records.removeAll { !wanted.contains($0.name) }
         }
-        if output.json {
-            for record in records { print(RecordLs.json(record)) }
-            return
-        }
-        if records.isEmpty {
-            print("no records; 'webtun record add NAME ADDRESS' makes one")
-            return
-        }
-        var table = Table([
-            .init("NAME", elastic: true), .init("TTL", .right), .init("TYPE"), .init("DATA", elastic: true),
-            .init("ADDED"), .init("COMMENT", elastic: true),
-        ])
-        for record in records {
-            table.append([
+        output.list(
+            records, none: "no records; 'webtun record add NAME ADDRESS' makes one",
+            [
+                .init("NAME", elastic: true), .init("TTL", .right), .init("TYPE"), .init("DATA", elastic: true),
+                .init("ADDED"), .init("COMMENT", elastic: true),
+            ],
+            json: { RecordLs.json($0) }
+        ) { record in
+            [
                 Table.Cell(record.name), "\(record.record.ttl)", Table.Cell("\(record.record.type)"),
                 Table.Cell(record.record.text), Table.Cell(Moment.text(record.added)), Table.Cell(record.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     /// A record in a line, as a zone file has it.

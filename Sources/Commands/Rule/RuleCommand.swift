@@ -33,31 +33,24 @@ struct RuleLs: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let rules = try store.rules()
         let labels = try GroupLabels(store)
-        if output.json {
-            for rule in rules { print(RuleLs.json(rule, labels)) }
-            return
-        }
-        if rules.isEmpty {
-            print("no rules; 'webtun deny NAME' and 'webtun allow NAME' make some")
-            return
-        }
-        var table = Table([
-            .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true),
-            .init("APP", elastic: true),
-            .init("USER"), .init("GROUPS", elastic: true), .init("ADDED"),
-            .init("COMMENT", elastic: true),
-        ])
-        for rule in rules {
-            table.append([
+        output.list(
+            rules, none: "no rules; 'webtun deny NAME' and 'webtun allow NAME' make some",
+            [
+                .init("ID", .right), .init("ACTION"), .init("MATCH"), .init("NAME", elastic: true),
+                .init("APP", elastic: true), .init("USER"), .init("GROUPS", elastic: true), .init("ADDED"),
+                .init("COMMENT", elastic: true),
+            ],
+            json: { RuleLs.json($0, labels) }
+        ) { rule in
+            [
                 "\(rule.id)", Table.Cell(rule.action.rawValue, rule.action == .deny ? .red : .green),
                 Table.Cell(rule.match.rawValue), Table.Cell(rule.name),
                 Table.Cell(rule.owner.app ?? ""), Table.Cell(rule.owner.user ?? ""),
                 Table.Cell(labels.text(rule.groups)),
                 Table.Cell(Moment.text(rule.added)),
                 Table.Cell(rule.comment),
-            ])
+            ]
         }
-        table.print()
     }
 
     /// A rule in a line, such as `deny suffix games.example user alice`.

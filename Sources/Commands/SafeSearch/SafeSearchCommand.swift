@@ -1,7 +1,6 @@
 import ArgumentParser
 import Blocklist
 import Daemon
-import Glibc
 
 /// `webtun safesearch`
 struct SafeSearchCommand: ParsableCommand {
@@ -28,7 +27,7 @@ struct SafeSearchOn: ParsableCommand {
         commandName: "on", abstract: "Enforce it, of all engines or of some.",
         discussion: """
             The data of the engines is read from the file given, else it is what was read before, else
-            \(SafeSearchOn.defaultFile). Without --group it is for the group 'default': who is in no other.
+            \(Configuration().lists.starter)/\(BlocklistStore.safeSearchFile). Without --group it is for the group 'default': who is in no other.
 
             Examples:
               webtun safesearch on
@@ -37,8 +36,6 @@ struct SafeSearchOn: ParsableCommand {
               webtun safesearch on --group kids --group guests
               webtun safesearch on --engines my-engines.safesearch
             """)
-
-    static let defaultFile = Configuration().lists.starter + "/" + BlocklistStore.safeSearchFile
 
     @Argument(help: ArgumentHelp("Engines, each perhaps with a level: youtube:moderate.", valueName: "engine"))
     var engines: [String] = []
@@ -52,11 +49,7 @@ struct SafeSearchOn: ParsableCommand {
 
     func run() throws {
         let store = try BlocklistStore(state: global.stateDirectory)
-        if let file {
-            try store.loadSafeSearch(file)
-        } else if try store.safeSearch().engines.isEmpty, unsafe access(SafeSearchOn.defaultFile, F_OK) == 0 {
-            try store.loadSafeSearch(SafeSearchOn.defaultFile)
-        }
+        try store.loadSafeSearch(file, orStarter: Configuration().lists.starter)
         try store.setSafeSearch(true, engines, groups: groups.groups)
         try SafeSearchLs.report(store, output)
     }
@@ -105,27 +98,21 @@ struct SafeSearchLs: ParsableCommand {
         let store = try BlocklistStore(state: global.stateDirectory)
         let state = try store.safeSearch()
         let labels = try GroupLabels(store)
-        if output.json {
-            for engine in state.engines { print(SafeSearchLs.json(engine, state, labels)) }
-            return
-        }
-        if state.engines.isEmpty {
-            print("no search engine is known; 'webtun safesearch on --engines FILE' reads them")
-            return
-        }
-        var table = Table([
-            .init("ENGINE"), .init("SAFE SEARCH", elastic: true), .init("LEVELS"), .init("NAMES", .right),
-            .init("DOCUMENTED AT", elastic: true),
-        ])
-        for engine in state.engines {
+        output.list(
+            state.engines, none: "no search engine is known; 'webtun safesearch on --engines FILE' reads them",
+            [
+                .init("ENGINE"), .init("SAFE SEARCH", elastic: true), .init("LEVELS"), .init("NAMES", .right),
+                .init("DOCUMENTED AT", elastic: true),
+            ],
+            json: { SafeSearchLs.json($0, state, labels) }
+        ) { engine in
             let word = SafeSearchLs.word(engine, state, labels)
-            table.append([
+            return [
                 Table.Cell(engine.name), Table.Cell(word ?? "off", word == nil ? .dim : .green),
                 Table.Cell(engine.targets.map(\.level).joined(separator: " ")), "\(engine.names.count)",
                 Table.Cell(engine.source),
-            ])
+            ]
         }
-        table.print()
     }
 
     /// `moderate`, or `strict for kids, moderate for default`; nil when it is off.

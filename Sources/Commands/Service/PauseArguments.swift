@@ -8,26 +8,22 @@ import Kernel
 struct PauseScopeArguments: ParsableArguments {
     @Option(name: .customLong("group"), help: ArgumentHelp("Only the lists and rules of a group.", valueName: "group"))
     var group: String?
-    @Option(
-        name: .customLong("app"),
-        help: ArgumentHelp("Only for a program: its name, or its path from / on.", valueName: "program"))
-    var app: String?
-    @Option(name: .customLong("user"), help: ArgumentHelp("Only for a user: name or number.", valueName: "user"))
-    var user: String?
+    @OptionGroup var owner: OwnerArguments
     @Option(
         name: .customLong("client"),
         help: ArgumentHelp("Only for an address, a prefix or the device with a MAC address.", valueName: "client"))
     var client: String?
 
     func validate() throws {
-        guard [group, app, user, client].count(where: { $0 != nil }) <= 1 else {
+        guard [group, owner.app, owner.user, client].count(where: { $0 != nil }) <= 1 else {
             throw ValidationError("one of --group, --app, --user and --client at a time")
         }
     }
 
     /// As they were given.
     var words: [String] {
-        [("--group", group), ("--app", app), ("--user", user), ("--client", client)].flatMap { name, value in
+        [("--group", group), ("--app", owner.app), ("--user", owner.user), ("--client", client)].flatMap {
+            name, value in
             value.map { [name, $0] } ?? []
         }
     }
@@ -35,8 +31,8 @@ struct PauseScopeArguments: ParsableArguments {
     var scope: PauseScope {
         get throws {
             if let group { return .group(group) }
-            if let app { return .subject(try PolicySubject(app: app)) }
-            if let user { return .subject(try PolicySubject(user: user)) }
+            if let app = owner.app { return .subject(try PolicySubject(app: app)) }
+            if let user = owner.user { return .subject(try PolicySubject(user: user)) }
             if let client { return .subject(try PolicySubject(client: client)) }
             return .all
         }

@@ -119,3 +119,35 @@ struct Table: Sendable {
         Swift.print(rendered(width: Terminal.columns(), style: .output, header: header), terminator: "")
     }
 }
+
+/// A table that is printed as its rows come: the titles once, columns that only grow.
+struct GrowingTable {
+    private var table: Table
+    private var hasTitles = false
+
+    init(_ columns: [Table.Column]) {
+        table = Table(columns)
+    }
+
+    /// Makes columns at least so many cells wide.
+    mutating func reserve(_ widths: [Int]) {
+        table.reserve(widths)
+    }
+
+    /// Adds a row; of many some are printed at once.
+    mutating func append(_ cells: [Table.Cell]) {
+        table.append(cells)
+        if table.rows.count >= 1000 {
+            flush()
+            Terminal.flush()
+        }
+    }
+
+    /// Prints what was added.
+    mutating func flush() {
+        guard !table.rows.isEmpty else { return }
+        table.print(header: !hasTitles)
+        hasTitles = true
+        table.removeRows()
+    }
+}

@@ -1,13 +1,11 @@
 import Blocklist
 import DNSProxy
 import Export
-import Glibc
 import Kernel
 import Logging
 import PacketTunnel
 import QueryLog
 import Synchronization
-import Wire
 
 /// Everything that runs between start and stop.
 ///
@@ -71,67 +69,7 @@ final class Session: Sendable {
         }
     }
 
-    /// Lists and rules in force; starter lists that were never loaded are loaded before.
-    private func openLists() async throws -> PolicySnapshot {
-        let path = options.state
-        let starter = configuration.lists.starter
-        let logger = logger
-        return try await OwnThread.value("webtun-lists") {
-            let store = try BlocklistStore(state: path)
-            if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
-            return try store.snapshotToStart {
-                logger.warning("the lists in force are those of before, their index cannot be made: \($0)")
-            }
-        }
-    }
-
-    private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
-        guard FileText.exists(folder) else {
-            return logger.debug("there are no starter lists", metadata: ["folder": "\(folder)"])
-        }
-        do {
-            for result in try store.loadStarterLists(folder) {
-                switch result {
-                case .loaded(let report):
-                    logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
-                case .failed(let file, let error):
-                    logger.warning("starter list refused: \(error)", metadata: ["file": "\(file)"])
-                }
-            }
-        } catch {
-            logger.warning("starter lists cannot be read: \(error)", metadata: ["folder": "\(folder)"])
-        }
-    }
-
     // MARK: What is opened and closed
-
-    /// A log that is not to be had is a problem to tell, and none for DNS.
-    private func withLog(_ body: (QueryRing?, QueryLogWriter?) async throws -> Void) async throws {
-        guard configuration.log.enabled else { return try await body(nil, nil) }
-        let ring: QueryRing
-        let writer: QueryLogWriter
-        do {
-            ring = try QueryRing(capacity: configuration.log.ringBytes)
-            writer = try openLog(ring)
-        } catch {
-            report(.log, "no query is logged: \(error)")
-            return try await body(nil, nil)
-        }
-        defer { writer.stop() }
-        try await body(ring, writer)
-    }
-
-    private func openLog(_ ring: QueryRing) throws -> QueryLogWriter {
-        let labels = LogLabels(
-            list: { [weak self] id in self?.state.withLock { $0.policy }?.listName(id) },
-            rule: RuleTexts(state: self.options.state).text,
-            flowRule: RuleTexts(state: self.options.state).text(list:rule:),
-            owner: { [weak self] row in self?.state.withLock { $0.owners }?.found(FlowKey(row)) ?? .unknown },
-            app: { [weak self] owner in self?.state.withLock { $0.owners }?.program(of: owner) })
-        return try QueryLogWriter(
-            path: self.options.state + "/querylog.db", rings: [ring], labels: labels,
-            options: configuration.log.options)
-    }
 
     private func withEngine(
         _ policy: PolicySnapshot, _ ring: QueryRing?, _ writer: QueryLogWriter?, _ exporter: Exporter?,
@@ -243,30 +181,4 @@ struct RunningEngine: Sendable {
     let ring: QueryRing?
     let writer: QueryLogWriter?
     let exporter: Exporter?
-}
-
-/// User rules as written, for the log.
-private struct RuleTexts: Sendable {
-    let state: String
-
-    func text(_ id: Int32) -> String? {
-        guard let store = try? BlocklistStore(state: state), let rules = try? store.rules() else { return nil }
-        return rules.first { $0.id == id }?.name
-    }
-
-    /// A rule on flows, or the line of a list of addresses.
-    func text(list: Int32, rule: Int32) -> String? {
-        guard let store = try? BlocklistStore(state: state) else { return nil }
-        guard list == 0 else { return (try? store.rule(list: list, line: Int(rule))) ?? nil }
-        return (try? store.flowRules())?.first { $0.id == rule }?.conditions.description
-    }
-}
-
-extension FlowKey {
-    /// The flow that a query came in.
-    fileprivate init(_ row: borrowing QueryRow) {
-        self.init(
-            source: row.client, sourcePort: row.clientPort, destination: row.resolver, destinationPort: 53,
-            proto: row.transport == .udp ? Packet.Number.udp : Packet.Number.tcp)
-    }
 }

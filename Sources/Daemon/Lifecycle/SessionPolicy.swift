@@ -7,6 +7,42 @@ import Synchronization
 
 /// Lists, rules, groups and pauses, as others change them and as time goes by.
 extension Session {
+    // MARK: At the start
+
+    /// Lists and rules in force; starter lists that were never loaded are loaded before.
+    func openLists() async throws -> PolicySnapshot {
+        let path = options.state
+        let starter = configuration.lists.starter
+        let logger = logger
+        return try await OwnThread.value("webtun-lists") {
+            let store = try BlocklistStore(state: path)
+            if !starter.isEmpty { Session.loadStarterLists(store, starter, logger) }
+            return try store.snapshotToStart {
+                logger.warning("the lists in force are those of before, their index cannot be made: \($0)")
+            }
+        }
+    }
+
+    private static func loadStarterLists(_ store: BlocklistStore, _ folder: String, _ logger: Logger) {
+        guard FileText.exists(folder) else {
+            return logger.debug("there are no starter lists", metadata: ["folder": "\(folder)"])
+        }
+        do {
+            for result in try store.loadStarterLists(folder) {
+                switch result {
+                case .loaded(let report):
+                    logger.info("starter list", metadata: ["name": "\(report.name)", "entries": "\(report.entries)"])
+                case .failed(let file, let error):
+                    logger.warning("starter list refused: \(error)", metadata: ["file": "\(file)"])
+                }
+            }
+        } catch {
+            logger.warning("starter lists cannot be read: \(error)", metadata: ["folder": "\(folder)"])
+        }
+    }
+
+    // MARK: As they change
+
     /// Brings changed lists, rules, groups and pauses into force as soon as they are committed, and schedules at their times.
     func followPolicy(_ engine: RunningEngine) async throws {
         guard let policy = state.withLock({ $0.policy }) else { return }

@@ -20,25 +20,21 @@ public struct PurgeSelection: Sendable, Equatable {
 
     var isEverything: Bool { self == PurgeSelection() }
 
-    /// On a row of one of the tables; parameters 1 to 5.
-    func condition(outcomes: String, verdict: String) -> String {
-        var parts = ["id BETWEEN ?1 AND ?2"]
-        if before != nil { parts.append("time < ?3") }
-        if client != nil { parts.append("source IN (SELECT id FROM sources WHERE client GLOB ?4)") }
-        if name != nil { parts.append("name IN (SELECT id FROM names WHERE text GLOB ?5)") }
-        if onlyAllowed { parts.append("outcome NOT IN (SELECT id FROM \(outcomes) WHERE verdict = '\(verdict)')") }
-        return parts.joined(separator: " AND ")
+    /// What is removed of each table, the parameters ?1 and ?2 for the first and last id.
+    var conditions: [(table: String, condition: LogConditions)] {
+        [("query_log", condition("outcomes", "block")), ("flow_log", condition("flow_outcomes", "drop"))]
     }
 
-    var queries: String { condition(outcomes: "outcomes", verdict: "block") }
-    var flows: String { condition(outcomes: "flow_outcomes", verdict: "drop") }
-
-    func bind(_ statement: borrowing Statement, _ ids: ClosedRange<Int64>) {
-        statement.bind(1, ids.lowerBound)
-        statement.bind(2, ids.upperBound)
-        if let before { statement.bind(3, before - Schema.timeBase) }
-        if let client { statement.bind(4, client) }
-        if let name { statement.bind(5, name.lowercased()) }
+    private func condition(_ outcomes: String, _ verdict: String) -> LogConditions {
+        var conditions = LogConditions(reserved: 2)
+        conditions.add("id BETWEEN ?1 AND ?2")
+        if let before { conditions.add("time < ?", .integer(before - Schema.timeBase)) }
+        if let client { conditions.add("source", among: .clients(client)) }
+        if let name { conditions.add("name", among: .names(name)) }
+        if onlyAllowed {
+            conditions.add("outcome NOT IN (SELECT id FROM \(outcomes) WHERE verdict = ?)", .text(verdict))
+        }
+        return conditions
     }
 }
 
@@ -46,9 +42,11 @@ extension LogDatabase {
     /// How many rows `purge` would remove.
     public func count(_ selection: PurgeSelection) throws -> Int64 {
         var count: Int64 = 0
-        for (table, condition) in [("query_log", selection.queries), ("flow_log", selection.flows)] {
-            let statement = try connection.prepare("SELECT count(*) FROM \(table) WHERE \(condition)")
-            selection.bind(statement, 1...Int64.max)
+        for (table, condition) in selection.conditions {
+            let statement = try connection.prepare("SELECT count(*) FROM \(table) WHERE \(condition.sql)")
+            statement.bind(1, 1)
+            statement.bind(2, Int64.max)
+            condition.bind(statement)
             if try statement.step() { count += statement.integer(0) }
         }
         return count
@@ -116,9 +114,11 @@ extension LogDatabase {
         var removed: Int64 = 0
         try connection.transaction { () throws(QueryLogError) in
             try Rollup.rowsWillGo(connection, first: span.lowerBound, last: span.upperBound, ids: ids)
-            for (table, condition) in [("query_log", selection.queries), ("flow_log", selection.flows)] {
-                let statement = try connection.prepare("DELETE FROM \(table) WHERE \(condition)")
-                selection.bind(statement, ids)
+            for (table, condition) in selection.conditions {
+                let statement = try connection.prepare("DELETE FROM \(table) WHERE \(condition.sql)")
+                statement.bind(1, ids.lowerBound)
+                statement.bind(2, ids.upperBound)
+                condition.bind(statement)
                 try statement.run()
                 removed += Int64(connection.changes)
             }

@@ -78,31 +78,24 @@ public struct FlowFilter: Sendable, Equatable {
 
     public init() {}
 
-    /// A condition on `flow_log AS l`. Small sets of interned ids are compared, so a row that does not pass costs little.
-    func condition() -> (sql: String, values: [LogValue]) {
-        var parts: [String] = []
-        var values: [LogValue] = []
-        func add(_ sql: String, _ value: LogValue) {
-            values.append(value)
-            parts.append(sql.replacing("?", with: "?\(values.count)"))
-        }
-        if let after { add("l.id > ?", .integer(after)) }
+    /// The condition on `flow_log AS l`. Small sets of interned ids are compared, so a row that does not pass costs little.
+    var condition: LogConditions {
+        var conditions = LogConditions()
+        if let after { conditions.add("l.id > ?", .integer(after)) }
         if let since {
-            add(
+            conditions.add(
                 "l.id >= (SELECT min(first) FROM query_spans WHERE newest >= ?) AND l.time >= ?",
                 .integer(since - Schema.timeBase))
         }
-        if let verdict { add("l.outcome IN (SELECT id FROM flow_outcomes WHERE verdict = ?)", .text(verdict)) }
-        if let list { add("l.outcome IN (SELECT id FROM flow_outcomes WHERE list = ?)", .text(list)) }
-        if let name { add("l.name IN (SELECT id FROM names WHERE text GLOB ?)", .text(name.lowercased())) }
-        if let client { add("l.source IN (SELECT id FROM sources WHERE client GLOB ?)", .text(client)) }
-        if let proto { add("l.source IN (SELECT id FROM sources WHERE transport = ?)", .text(proto)) }
-        if let remote { add("l.remote IN (SELECT id FROM answers WHERE text GLOB ?)", .text(remote)) }
-        if let app {
-            add("l.process IN (SELECT id FROM processes WHERE app GLOB ? OR app GLOB '*/' || ?)", .text(app))
-        }
-        if let port { add("l.port = ?", .integer(port)) }
-        return (parts.isEmpty ? "TRUE" : parts.joined(separator: " AND "), values)
+        if let verdict { conditions.add("l.outcome", among: .flowOutcomes("verdict", verdict)) }
+        if let list { conditions.add("l.outcome", among: .flowOutcomes("list", list)) }
+        if let name { conditions.add("l.name", among: .names(name)) }
+        if let client { conditions.add("l.source", among: .clients(client)) }
+        if let proto { conditions.add("l.source", among: .protocols(proto)) }
+        if let remote { conditions.add("l.remote", among: .remotes(remote)) }
+        if let app { conditions.add("l.process", among: .programs(app)) }
+        if let port { conditions.add("l.port = ?", .integer(port)) }
+        return conditions
     }
 }
 
@@ -112,20 +105,14 @@ extension QueryLogReader {
     /// A log of a version that knew no flows has none.
     public func flows(_ filter: FlowFilter, _ body: (LoggedFlow) throws -> Void) throws {
         guard try knowsFlows() else { return }
-        let condition = filter.condition()
+        let condition = filter.condition
         let limit = filter.limit.map { " ORDER BY l.id DESC LIMIT \($0)" } ?? ""
         let statement = try connection.prepare(
             """
             SELECT f.*, l.time FROM (SELECT l.id, l.time FROM flow_log AS l WHERE \(condition.sql)\(limit)) AS l
                 CROSS JOIN flows AS f ON f.id = l.id ORDER BY l.id
             """)
-        for (index, value) in condition.values.enumerated() {
-            switch value {
-            case .integer(let number): statement.bind(Int32(index + 1), number)
-            case .text(let text): statement.bind(Int32(index + 1), text)
-            default: break
-            }
-        }
+        condition.bind(statement)
         while try statement.step() { try body(LoggedFlow(statement)) }
     }
 

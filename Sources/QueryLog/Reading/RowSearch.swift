@@ -36,18 +36,17 @@ extension QueryLogReader {
     /// Calls `body` with the ids of the rows that pass, until it returns false.
     func search(_ test: RowTest, newestFirst: Bool, _ body: (Int64) throws -> Bool) throws {
         let order = newestFirst ? "DESC" : "ASC"
-        var conditions = ["TRUE"]
-        if let after = test.after { conditions.append("s.last > \(after)") }
-        if let since = test.since { conditions.append("s.newest >= \(since)") }
-        if let until = test.until { conditions.append("s.oldest < \(until)") }
+        let (spanCondition, condition) = (test.spanCondition, test.condition)
         // A newer run than the last span does not exist: a transaction writes rows and their span together.
         let spans = try connection.prepare(
             """
             SELECT s.first, s.last, m.sets, m.names FROM query_spans AS s LEFT JOIN query_summaries AS m ON m.last = s.last
-            WHERE \(conditions.joined(separator: " AND ")) ORDER BY s.first \(order)
+            WHERE \(spanCondition.sql) ORDER BY s.first \(order)
             """)
+        spanCondition.bind(spans)
         let rows = try connection.prepare(
-            "SELECT \(RowTest.columns) FROM query_log WHERE \(test.condition) ORDER BY id \(order)")
+            "SELECT \(RowTest.columns) FROM query_log WHERE \(condition.sql) ORDER BY id \(order)")
+        condition.bind(rows)
         while try spans.step() {
             if !spans.isNull(2) {
                 guard spans.withBlob(2, test.mayPass(sets:)) else { continue }

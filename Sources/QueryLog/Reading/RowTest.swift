@@ -30,16 +30,9 @@ struct RowTest {
             }
             sources = ids
         }
-        if let app = filter.app {
-            let glob = app.contains("/") ? "app GLOB ?1" : "app GLOB ?1 OR app GLOB '*/' || ?1"
-            processes = try RowTest.ids(connection, "SELECT id FROM processes WHERE \(glob)", app)
-        }
+        if let app = filter.app { processes = try IDQuery.programs(app).ids(connection) }
         if let qtype = filter.qtype { qtypes = IDSet([Int64(qtype.code)]) }
-        if let name = filter.name?.lowercased() {
-            // A name without a pattern is compared, which is quicker.
-            let isPlain = !name.contains { "*?[".contains($0) }
-            names = try RowTest.ids(connection, "SELECT id FROM names WHERE text \(isPlain ? "=" : "GLOB") ?", name)
-        }
+        if let name = filter.name { names = try IDQuery.names(name).ids(connection) }
     }
 
     private static func passes(_ outcome: OutcomeTable.Outcome, _ filter: LogFilter) -> Bool {
@@ -54,16 +47,6 @@ struct RowTest {
         if let upstream = filter.upstream, outcome.upstream != upstream { return false }
         if let rcode = filter.rcode { return rcode == "none" ? outcome.rcode == nil : outcome.rcode == rcode }
         return true
-    }
-
-    private static func ids(
-        _ connection: Connection, _ sql: String, _ pattern: String
-    ) throws(QueryLogError) -> IDSet {
-        var ids = IDSet()
-        let find = try connection.prepare(sql)
-        find.bind(1, pattern)
-        while try find.step() { ids.insert(find.integer(0)) }
-        return ids
     }
 
     /// Whether no row at all can pass.
@@ -102,16 +85,26 @@ struct RowTest {
 
     /// The condition on `query_log` with the parameters ?1 and ?2 for the first and last id, which leaves out most rows
     /// that do not pass; `passes` has the last word.
-    var condition: String {
-        var parts = ["id BETWEEN ?1 AND ?2"]
+    var condition: LogConditions {
+        var conditions = LogConditions(reserved: 2)
+        conditions.add("id BETWEEN ?1 AND ?2")
         for (column, set) in [
             ("outcome", outcomes), ("source", sources), ("process", processes), ("qtype", qtypes), ("name", names),
         ] {
-            if let set { parts.append("\(column) BETWEEN \(set.least) AND \(set.greatest)") }
+            if let set { conditions.add("\(column) BETWEEN \(set.least) AND \(set.greatest)") }
         }
-        if let since { parts.append("time >= \(since)") }
-        if let until { parts.append("time < \(until)") }
-        return parts.joined(separator: " AND ")
+        if let since { conditions.add("time >= ?", .integer(since)) }
+        if let until { conditions.add("time < ?", .integer(until)) }
+        return conditions
+    }
+
+    /// The condition on `query_spans AS s`: which runs may have rows that pass, by their times and ids.
+    var spanCondition: LogConditions {
+        var conditions = LogConditions()
+        if let after { conditions.add("s.last > ?", .integer(after)) }
+        if let since { conditions.add("s.newest >= ?", .integer(since)) }
+        if let until { conditions.add("s.oldest < ?", .integer(until)) }
+        return conditions
     }
 
     /// Columns that `passes` reads.

@@ -1,7 +1,6 @@
 internal import Glibc
 internal import Kernel
 internal import Synchronization
-internal import Wire
 
 /// Writes what the engines push into `querylog.db`: one thread at low priority, one transaction a second, earlier when a
 /// ring is a quarter full.
@@ -62,7 +61,7 @@ public final class QueryLogWriter: Sendable {
     }
 
     public let path: String
-    private let rings: [QueryRing]
+    private let rings: QueryRings
     private let labels: LogLabels
     private let options: Options
     private let shared = Mutex(Shared())
@@ -78,9 +77,8 @@ public final class QueryLogWriter: Sendable {
     /// - Throws: `QueryLogError.newer` or `.foreign` when the file is not for this program. Any other trouble does not
     ///   throw: the writer starts in the state `waiting` and goes on trying.
     public init(path: String, rings: [QueryRing], labels: LogLabels, options: Options = Options()) throws {
-        precondition(!rings.isEmpty)
         self.path = path
-        self.rings = rings
+        self.rings = QueryRings(rings)
         self.labels = labels
         self.options = options
         let session = WriterSession(path: path, labels: labels, options: options)
@@ -97,8 +95,7 @@ public final class QueryLogWriter: Sendable {
     }
 
     public var status: Status {
-        let dropped = rings.reduce(0) { $0 + $1.dropped }
-        let waiting = rings.reduce(0) { $0 + $1.used }
+        let (dropped, waiting) = (rings.dropped, rings.used)
         return shared.withLock {
             Status(
                 state: $0.state, writtenRows: $0.written, foldedRows: $0.folded,
@@ -119,7 +116,7 @@ public final class QueryLogWriter: Sendable {
     @discardableResult
     public func flush(seconds: Double = 5) -> Bool {
         let ticket = flushesAsked.add(1, ordering: .acquiringAndReleasing).newValue
-        rings[0].records.signalConsumer()
+        rings.wake()
         let end = Clock.monotonic() + UInt64(seconds * 1e9)
         while flushesDone.load(ordering: .acquiring) < ticket {
             if Clock.monotonic() > end { return false }
@@ -134,7 +131,7 @@ public final class QueryLogWriter: Sendable {
     public func stop() {
         guard let thread = shared.withLock({ $0.thread.take() }) else { return }
         stopping.store(true, ordering: .releasing)
-        rings[0].records.signalConsumer()
+        rings.wake()
         thread.join()
         shared.withLock { $0.state = .stopped }
     }
@@ -164,17 +161,17 @@ public final class QueryLogWriter: Sendable {
         while true {
             let isStopping = stopping.load(ordering: .acquiring)
             let flush = flushesAsked.load(ordering: .acquiring)
-            haste.look(rings, taken: session.totalTaken)
+            haste.look(rings.rings, taken: session.totalTaken)
             session.collect(rings)
             let now = Clock.monotonic()
-            if flush != tried { targets = rings.map { $0.records.position + $0.used } }
+            if flush != tried { targets = rings.ends }
             if isStopping || flush != tried || now >= nextWrite || isWritten && session.isFull {
                 tried = flush
                 isWritten = write(session)
-                let isFlushed = isWritten && zip(rings, targets).allSatisfy { $0.records.position >= $1 }
+                let isFlushed = isWritten && rings.areEmptied(to: targets)
                 if isFlushed { flushesDone.store(flush, ordering: .releasing) }
                 if isWritten {
-                    if isStopping && session.waiting.rows == 0 && rings.allSatisfy({ $0.used == 0 }) { return }
+                    if isStopping && session.waiting.rows == 0 && rings.isEmpty { return }
                     maintain(session)
                 } else if isStopping {
                     let end = stopEnd ?? now + 2_000_000_000
@@ -189,7 +186,7 @@ public final class QueryLogWriter: Sendable {
                 nextWrite = Clock.monotonic() + UInt64(pause) * 1_000_000
             }
             shared.withLock { $0.waiting = session.waiting.bytes }
-            wait(until: nextWrite, wakesWhenFilling: !session.isStuck)
+            rings.sleep(until: nextWrite, wakesWhenFilling: !session.isStuck)
         }
     }
 
@@ -219,7 +216,7 @@ public final class QueryLogWriter: Sendable {
     private func maintain(_ session: WriterSession) {
         if let limits = shared.withLock({ $0.limits.take() }) { session.use(limits) }
         do throws(QueryLogError) {
-            try session.maintain(while: { [rings] in rings.allSatisfy { $0.used < $0.capacity / 4 } })
+            try session.maintain(while: { [rings] in rings.isCalm })
         } catch {
             recover(session, error)
         }
@@ -233,29 +230,9 @@ public final class QueryLogWriter: Sendable {
         }
     }
 
-    /// Sleeps until then, in nanoseconds of the monotonic clock, or until a ring fills up or someone calls.
-    private func wait(until end: UInt64, wakesWhenFilling: Bool) {
-        if wakesWhenFilling {
-            for ring in rings { ring.records.requestWake(whenOver: ring.capacity / 4) }
-        }
-        let now = Clock.monotonic()
-        let milliseconds = end > now ? min((end - now + 999_999) / 1_000_000, 1000) : 0
-        var watched = rings.map { pollfd(fd: $0.records.wakeDescriptor, events: Int16(POLLIN), revents: 0) }
-        unsafe poll(&watched, nfds_t(watched.count), Int32(milliseconds))
-        for ring in rings { ring.records.clearWake() }
-    }
-
     /// Counts and releases what could not be written before the end.
     private func abandon(_ session: WriterSession) {
-        var count = session.waiting.queries
-        for ring in rings {
-            var position = ring.records.position
-            while ring.read(
-                &position, query: { (_, _, _) throws(Never) in count += 1 },
-                flow: { (_, _) throws(Never) in count += 1 })
-            {}
-            ring.records.release(to: position)
-        }
+        let count = session.waiting.queries + rings.discard()
         shared.withLock { $0.lost += count }
     }
 }

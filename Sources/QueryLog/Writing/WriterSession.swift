@@ -20,7 +20,6 @@ final class WriterSession {
     private var takenRows = 0
     private(set) var totalTaken = 0
     private var second: UInt64 = 0
-    private var ends: [Int] = []
 
     private static let maintenancePeriod: UInt64 = 60_000_000_000
     /// The share of a second that retention may take: rows keep coming.
@@ -58,17 +57,14 @@ final class WriterSession {
     var isStuck: Bool { batch.byteCount + RowBatch.largest > batch.limit }
 
     /// Takes rows out of the rings, as many as there is room for.
-    func collect(_ rings: [QueryRing]) {
+    func collect(_ rings: QueryRings) {
         let now = Clock.monotonic()
         if now - second > 1_000_000_000 {
             second = now
             takenRows = 0
         }
-        // What comes in meanwhile waits for the next time. The last ring is looked at first: what one producer told before
-        // another is then taken no later.
-        ends.removeAll(keepingCapacity: true)
-        for ring in rings.reversed() { ends.append(ring.records.position + ring.used) }
-        for (ring, end) in zip(rings, ends.reversed()) {
+        // What comes in meanwhile waits for the next time.
+        for (ring, end) in zip(rings.rings, rings.ends) {
             let taken = batch.take(ring, upTo: end, folding: takenRows >= foldsAbove)
             takenRows += taken
             totalTaken += taken

@@ -156,7 +156,7 @@ extension Engine {
         setKey(draft.target, zone)
         let seconds = UInt32(truncatingIfNeeded: now / 1_000_000_000)
         guard let hit = cache.find(key, draft.target.bytes, seconds: seconds),
-            !hit.facts.hasChain || hit.facts.generation == generation
+            isCurrent(hit.facts)
         else {
             splice = source
             asked = draft.target
@@ -178,15 +178,12 @@ extension Engine {
     }
 
     /// The answer of a query that waited for the target of its CNAMEs; `name` and `digest` become its own.
-    ///
-    /// - Parameter asker: who asked it.
     mutating func spliceCompletion(
-        _ source: Splice, _ asker: Asker, _ question: RawSpan, isStream: Bool, into out: inout MutableRawSpan
+        _ source: Splice, _ question: RawSpan, isStream: Bool, into out: inout MutableRawSpan
     ) -> Answer {
         _ = name.parse(question, at: 0)
         digest = AnswerDigest()
         guard completion.isAdmitted else { return fail(query, question, .failed, &out) }
-        self.asker = asker
         // The records may have changed meanwhile, and lead elsewhere.
         var verdict = Verdict.forward
         if source == .list { verdict = policy.verdict(for: name.bytes, qtype: query.qtype, asker: asker) }

@@ -20,8 +20,6 @@ public struct AdmittedReply: Sendable {
     public var hasChain: Bool { !chain.isEmpty }
     /// An SVCB or HTTPS record tells what the policy may not want told.
     public internal(set) var hasServiceHints = false
-    /// Whether another policy could make another answer of the reply.
-    public var dependsOnPolicy: Bool { hasChain || hasServiceHints }
     /// Bytes of the message written.
     public internal(set) var byteCount = 0
     /// The first addresses of the answer, for the log.

@@ -9,59 +9,6 @@ public import Wire
 /// The caller gives it the events of its poller (`ready`), lets time pass (`expire`), and takes what is done
 /// (`nextCompletion`) until there is nothing. One thread; no lock; no allocation for a question that goes over UDP.
 public struct UpstreamExchange: ~Copyable {
-    /// Why a question has no reply.
-    public enum Failure: UInt8, Sendable, Equatable {
-        /// Nothing believable came within `totalTime`.
-        case timeout
-        /// The servers' hosts answer that nobody listens.
-        case refused
-        /// There is no way to the servers.
-        case unreachable
-        /// The servers answered with errors that hold no question.
-        case serverFailure
-        /// The list of servers is empty.
-        case noServers
-    }
-
-    /// A question that is done. Its slot is free for another from the next call of `nextCompletion` on.
-    public struct Completion: Sendable, Equatable {
-        public enum Outcome: Sendable, Equatable {
-            /// `reply` holds a message of so many bytes.
-            case reply(byteCount: Int)
-            case failed(Failure)
-        }
-
-        public let slot: Int
-        public let outcome: Outcome
-        /// Who answered.
-        public let server: SocketAddress?
-        /// Whether the reply came over TCP.
-        public let isStream: Bool
-        /// Nanoseconds since the answered message was sent; of a failure, since the question was asked.
-        public let latency: UInt64
-    }
-
-    /// What has happened since the start; integers that only grow.
-    public struct Counters: Sendable, Equatable {
-        /// Questions asked, and those of them that joined another in flight.
-        public var questions: UInt64 = 0
-        public var joined: UInt64 = 0
-        /// Messages sent and datagrams and TCP messages received.
-        public var sent: UInt64 = 0
-        public var received: UInt64 = 0
-        /// Messages sent because an earlier one brought nothing usable.
-        public var retries: UInt64 = 0
-        /// Questions that failed, with `Failure.timeout` and with another.
-        public var timeouts: UInt64 = 0
-        public var failures: UInt64 = 0
-        /// Messages not believed: wrong ID, question, case or shape.
-        public var rejected: UInt64 = 0
-        /// Messages sent over TCP.
-        public var tcp: UInt64 = 0
-        /// Questions refused because the table was full.
-        public var overflow: UInt64 = 0
-    }
-
     /// At most this many servers are used for names of no forward zone, and with those of the zones.
     public static let maximumServers = 16
     static let serverCapacity = 64
@@ -85,8 +32,8 @@ public struct UpstreamExchange: ~Copyable {
     var table: UpstreamTable
     var deadlines: UpstreamDeadlines
     var random = UpstreamRandom()
-    /// The slot of each ID in flight.
-    var slotOfID: [UInt16]
+    var ids = UpstreamIDs()
+    /// Slots whose questions have failed and were not told yet.
     var failed: [Int32]
     /// The slot of the last completion, released by the next call.
     private var finished = -1
@@ -94,8 +41,6 @@ public struct UpstreamExchange: ~Copyable {
     private var replyCount = 0
     private let seed: UInt64
     public internal(set) var counters = Counters()
-
-    static let noSlot = UInt16.max
 
     /// - Parameters:
     ///   - servers: in order of preference; the first `maximumServers` are used.
@@ -115,7 +60,6 @@ public struct UpstreamExchange: ~Copyable {
         streams = UpstreamStreams(mark: mark, owner: owner, base: UpstreamSockets.capacity)
         table = UpstreamTable(capacity: capacity)
         deadlines = UpstreamDeadlines(capacity: capacity)
-        slotOfID = Array(repeating: UpstreamExchange.noSlot, count: 65536)
         failed = []
         failed.reserveCapacity(capacity)
         buffer = Array(repeating: 0, count: 65535)
@@ -218,94 +162,30 @@ public struct UpstreamExchange: ~Copyable {
         var left = UpstreamExchange.datagramsPerCall
         while left > 0 {
             left -= 1
-            if let slot = failed.popLast().map(Int.init) {
-                finished = slot
-                let latency = Clock.elapsed(from: table.slots[slot].started, to: now)
-                let failure = table.slots[slot].failure
-                if failure == .timeout { counters.timeouts += 1 } else { counters.failures += 1 }
-                return Completion(
-                    slot: slot, outcome: .failed(failure), server: nil, isStream: false, latency: latency)
-            }
-            var done: Completion?
-            if let index = sockets.firstReadable {
-                let count = sockets.receive(index, into: &buffer)
-                if count >= 0 {
-                    done = receive(count, via: index, isStream: false, now: now, poller: poller)
+            var done = nextFailure(now: now)
+            if done == nil {
+                if let index = sockets.firstReadable {
+                    done = receiveDatagram(index, now: now, poller: poller)
+                } else if let index = streams.firstReadable {
+                    done = receiveMessage(index, now: now, poller: poller)
                 } else {
-                    sockets.clearReadable()
-                    if count != -Int(EAGAIN) { socketFailed(index, code: CInt(-count), now: now, poller: poller) }
+                    return nil
                 }
-            } else if let index = streams.firstReadable {
-                let count = streams.receive(index, into: &buffer)
-                if count >= 0 {
-                    done = receive(count, via: index, isStream: true, now: now, poller: poller)
-                } else {
-                    streams.clearReadable(index)
-                    if count != -Int(EAGAIN) { streamFailed(index, code: CInt(-count), now: now, poller: poller) }
-                }
-            } else {
-                return nil
             }
-            if let done {
-                finished = done.slot
-                if case .reply(let byteCount) = done.outcome { replyCount = byteCount }
-                return done
-            }
+            guard let done else { continue }
+            finished = done.slot
+            if case .reply(let byteCount) = done.outcome { replyCount = byteCount }
+            return done
         }
         return nil
     }
 
-    // MARK: - Sending
-
-    /// Sends a question to a server. A probe leaves the slot's time as it is. Returns whether an answer may come.
-    mutating func send(
-        _ slot: Int, server: Int, isStream: Bool = false, edns: Bool, isProbe: Bool = false, now: UInt64,
-        poller: borrowing Poller
-    ) -> Bool {
-        let address = servers[server].address
-        let via =
-            isStream
-            ? streams.take(server: server, address: address, now: now, poller: poller)
-            : sockets.take(server: server, address: address, now: now, random: &random, poller: poller)
-        guard via >= 0 else { return noteUnsent(slot, server, isStream, code: CInt(-via), now: now) }
-        var attempt = UpstreamAttempt(via: via, server: server, isStream: isStream, edns: edns, sentAt: now)
-        attempt.id = freshID()
-        attempt.randomCase = !isStream && servers[server].usesRandomCase(at: now)
-        attempt.isReused = isStream && streams.entries[via].isConnected
-        var room = InlineArray<282, UInt8>(repeating: 0)
-        var span = room.mutableSpan
-        var message = unsafe span.mutableBytes
-        let count = table.slots[slot].question.compose(
-            into: &message, id: attempt.id, edns: edns, randomCase: attempt.randomCase)
-        let bytes = unsafe room.span.bytes.extracting(first: count)
-        let result =
-            isStream ? streams.send(via, bytes, now: now, poller: poller) : sockets.send(via, bytes)
-        // What the kernel has no room for now is lost like any datagram.
-        if result < 0, result != -Int(EAGAIN), result != -Int(ENOBUFS) {
-            if isStream {
-                streamFailed(via, code: CInt(-result), now: now, poller: poller)
-            } else {
-                sockets.retire(via)
-            }
-            return noteUnsent(slot, server, isStream, code: CInt(-result), now: now)
-        }
-        counters.sent += 1
-        if isStream { counters.tcp += 1 }
-        add(attempt, to: slot, isProbe: isProbe, now: now)
-        return true
-    }
-
-    private mutating func noteUnsent(_ slot: Int, _ server: Int, _ isStream: Bool, code: CInt, now: UInt64) -> Bool {
-        table.slots[slot].failure = code == ECONNREFUSED ? .refused : .unreachable
-        table.slots[slot].spent |= 1 << UInt64(server)
-        if !isStream { servers[server].noteUnreachable(now: now) }
-        return false
-    }
-
-    private mutating func freshID() -> UInt16 {
-        while true {
-            let id = UInt16(truncatingIfNeeded: random.next())
-            if slotOfID[Int(id)] == UpstreamExchange.noSlot { return id }
-        }
+    private mutating func nextFailure(now: UInt64) -> Completion? {
+        guard let slot = failed.popLast().map(Int.init) else { return nil }
+        let failure = table.slots[slot].failure
+        if failure == .timeout { counters.timeouts += 1 } else { counters.failures += 1 }
+        return Completion(
+            slot: slot, outcome: .failed(failure), server: nil, isStream: false,
+            latency: Clock.elapsed(from: table.slots[slot].started, to: now))
     }
 }

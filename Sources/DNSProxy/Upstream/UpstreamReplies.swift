@@ -1,19 +1,37 @@
+import Glibc
 import Kernel
 import Wire
 
-/// What is believed of what comes back.
+/// What comes back, and what of it is believed.
 extension UpstreamExchange {
+    /// Reads one datagram of a socket that is readable. `nil`: it ended no question.
+    mutating func receiveDatagram(_ socket: Int, now: UInt64, poller: borrowing Poller) -> Completion? {
+        let count = sockets.receive(socket, into: &buffer)
+        if count >= 0 { return judge(count, via: socket, isStream: false, now: now, poller: poller) }
+        sockets.clearReadable()
+        if count != -Int(EAGAIN) { socketFailed(socket, code: CInt(-count), now: now, poller: poller) }
+        return nil
+    }
+
+    /// Reads one message of a connection that is readable. `nil`: it ended no question.
+    mutating func receiveMessage(_ stream: Int, now: UInt64, poller: borrowing Poller) -> Completion? {
+        let count = streams.receive(stream, into: &buffer)
+        if count >= 0 { return judge(count, via: stream, isStream: true, now: now, poller: poller) }
+        streams.clearReadable(stream)
+        if count != -Int(EAGAIN) { streamFailed(stream, code: CInt(-count), now: now, poller: poller) }
+        return nil
+    }
+
     /// Judges a message of `count` bytes in `buffer`. `nil`: it ends no question.
-    mutating func receive(
+    private mutating func judge(
         _ count: Int, via: Int, isStream: Bool, now: UInt64, poller: borrowing Poller
     ) -> Completion? {
         counters.received += 1
         guard count >= 12 else { return reject(via, isStream: isStream) }
         let id = message(count).u16(0)
         let flags = message(count).u16(2)
-        let slot = Int(slotOfID[Int(id)])
-        guard flags & 0xf800 == Flags.qr, slot != Int(UpstreamExchange.noSlot),
-            let index = attempt(of: slot, id: id, via: via, isStream: isStream)
+        let slot = ids.slot(id)
+        guard flags & 0xf800 == Flags.qr, slot >= 0, let index = attempt(of: slot, id: id, via: via, isStream: isStream)
         else {
             if !isStream, noteProbe(id: id, socket: via, now: now) { return nil }
             return reject(via, isStream: isStream)

@@ -4,11 +4,13 @@ import Wire
 /// moved or removed one by one; the half is emptied whole.
 @safe
 struct CacheHalf: ~Copyable {
-    /// The fixed part of an entry. Behind it: the qname, the digest for the log, the message; then padding to 8.
+    /// The fixed part of an entry. Behind it: the qname, the digest for the log, the targets of the
+    /// CNAMEs, the message; then padding to 8.
     struct Entry {
         var hash: UInt64
         var facts: Cache.Facts
         var messageCount: UInt16
+        var chainCount: UInt16
         var qtype: UInt16
         var qclass: UInt16
         var nameCount: UInt8
@@ -45,8 +47,8 @@ struct CacheHalf: ~Copyable {
         count = 0
     }
 
-    static func byteCount(name: Int, digest: Int, message: Int) -> Int {
-        (MemoryLayout<Entry>.stride + name + digest + message + 7) & ~7
+    static func byteCount(name: Int, digest: Int, chain: Int, message: Int) -> Int {
+        (MemoryLayout<Entry>.stride + name + digest + chain + message + 7) & ~7
     }
 
     func hasRoom(_ bytes: Int) -> Bool {
@@ -91,14 +93,18 @@ struct CacheHalf: ~Copyable {
     /// Appends an entry and points the index at it, instead of at an older one of the same question. There must be room.
     ///
     /// - Returns: the entry's offset.
-    mutating func insert(_ entry: Entry, _ key: QuestionKey, name: RawSpan, digest: RawSpan, message: RawSpan) -> Int {
+    mutating func insert(
+        _ entry: Entry, _ key: QuestionKey, name: RawSpan, digest: RawSpan, chain: RawSpan, message: RawSpan
+    ) -> Int {
         let offset = head
-        head += CacheHalf.byteCount(name: name.byteCount, digest: digest.byteCount, message: message.byteCount)
+        head += CacheHalf.byteCount(
+            name: name.byteCount, digest: digest.byteCount, chain: chain.byteCount, message: message.byteCount)
         precondition(head <= capacity)
         var entry = entry
         unsafe (slab + offset).copyMemory(from: &entry, byteCount: MemoryLayout<Entry>.size)
         var at = copy(name, to: offset + MemoryLayout<Entry>.stride)
         at = copy(digest, to: at)
+        at = copy(chain, to: at)
         _ = copy(message, to: at)
         point(key, name, at: offset)
         return offset
@@ -109,11 +115,13 @@ struct CacheHalf: ~Copyable {
         copying other: borrowing CacheHalf, _ hit: Cache.Hit, _ entry: Entry, _ key: QuestionKey
     ) -> Int {
         let nameCount = Int(entry.nameCount)
-        let bytes = CacheHalf.byteCount(name: nameCount, digest: hit.digestCount, message: hit.messageCount)
+        let bytes = CacheHalf.byteCount(
+            name: nameCount, digest: hit.digestCount, chain: hit.chainByteCount, message: hit.messageCount)
         guard hasRoom(bytes) else { return -1 }
         return insert(
             entry, key, name: other.bytes(hit.digest - nameCount, nameCount),
-            digest: other.bytes(hit.digest, hit.digestCount), message: other.bytes(hit.message, hit.messageCount))
+            digest: other.bytes(hit.digest, hit.digestCount), chain: other.bytes(hit.chain, hit.chainByteCount),
+            message: other.bytes(hit.message, hit.messageCount))
     }
 
     private func copy(_ bytes: RawSpan, to offset: Int) -> Int {

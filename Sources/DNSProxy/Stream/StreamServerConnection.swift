@@ -27,6 +27,9 @@ struct StreamConnection: ~Copyable {
 
     var isOpen: Bool { descriptor.number >= 0 }
 
+    /// Every query has its reply, and all replies are sent.
+    var isAnswered: Bool { outstanding == 0 && output.isEmpty }
+
     mutating func open(_ accepted: consuming Descriptor, peer: SocketAddress) {
         descriptor = accepted
         self.peer = peer

@@ -4,6 +4,42 @@ import Wire
 /// Writes the answer to a blocked question, in each mode.
 struct BlockedAnswer {
     let blocking: Blocking
+    private var lists = ListTexts()
+
+    init(blocking: Blocking) {
+        self.blocking = blocking
+    }
+
+    /// Another policy has other lists.
+    mutating func forgetLists() {
+        lists = ListTexts()
+    }
+
+    /// Writes the whole answer: as the verdict wants it, else in the mode of the settings; with EDNS it names the list
+    /// (EDE 15, RFC 8914 section 4.16). A verdict that drops gives a silent one.
+    mutating func answer(
+        _ verdict: Verdict, _ reason: Reason, _ query: Query, _ question: RawSpan, in policy: PolicySnapshot,
+        into out: inout MutableRawSpan
+    ) -> Answer {
+        if verdict.answer == .drop {
+            var answer = Answer(0, reason, .refused, verdict)
+            answer.isSilent = true
+            return answer
+        }
+        let rcode = rcode(verdict.answer)
+        var at = Reply.composeHead(&out, query, question, rcode)
+        if verdict.answer == .truncate {
+            out.put16(2, out.get16(2) | Flags.tc)
+            if query.hasEDNS { at = Reply.composeOPT(&out, at: at, query, rcode, nil, RawSpan()) }
+            return Answer(at, reason, rcode, verdict)
+        }
+        at = compose(&out, at: at, qtype: query.qtype, qclass: query.qclass, verdict.answer)
+        if query.hasEDNS {
+            let place = lists.place(of: verdict.list, in: policy)
+            at = Reply.composeOPT(&out, at: at, query, rcode, .blocked, lists.text(place))
+        }
+        return Answer(at, reason, rcode, verdict)
+    }
 
     /// The mode in which a verdict wants to be answered.
     private func mode(_ answer: Verdict.Answer) -> Blocking.Mode {

@@ -27,13 +27,20 @@ struct Slots<Element: ~Copyable>: ~Copyable {
     }
 
     subscript(index: Int) -> Element {
-        unsafeAddress {
-            precondition(index >= 0 && index < count)
-            return unsafe UnsafePointer(base + index)
-        }
-        unsafeMutableAddress {
-            precondition(index >= 0 && index < count)
-            return unsafe base + index
-        }
+        unsafeAddress { unsafe address(index) }
+        unsafeMutableAddress { unsafe mutableAddress(index) }
+    }
+
+    /// For the accessors of a type that keeps its values here.
+    @unsafe
+    func address(_ index: Int) -> UnsafePointer<Element> {
+        precondition(index >= 0 && index < count)
+        return unsafe UnsafePointer(base + index)
+    }
+
+    @unsafe
+    mutating func mutableAddress(_ index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(index >= 0 && index < count)
+        return unsafe base + index
     }
 }

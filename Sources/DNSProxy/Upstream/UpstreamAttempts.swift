@@ -16,7 +16,7 @@ extension UpstreamExchange {
         }
         drop(slot, place, now: now)
         table.slots[slot].attempts[place] = attempt
-        slotOfID[Int(attempt.id)] = UInt16(slot)
+        ids.take(attempt.id, for: slot)
         if attempt.isStream { streams.hold(attempt.via) } else { sockets.hold(attempt.via) }
         if isProbe { return }
         table.slots[slot].latest = place
@@ -30,7 +30,7 @@ extension UpstreamExchange {
         let attempt = table.slots[slot].attempts[index]
         guard attempt.isLive else { return }
         table.slots[slot].attempts[index].via = -1
-        slotOfID[Int(attempt.id)] = UpstreamExchange.noSlot
+        ids.release(attempt.id)
         if attempt.isStream { streams.drop(attempt.via, now: now) } else { sockets.drop(attempt.via) }
     }
 

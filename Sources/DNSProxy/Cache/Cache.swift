@@ -1,4 +1,3 @@
-import Blocklist
 import Kernel
 import Wire
 
@@ -17,12 +16,9 @@ struct Cache: ~Copyable {
         var upstream: SocketAddress
         /// The upstream vouched for the answer with AD.
         var isAuthentic: Bool
-        /// The answer has a CNAME chain, over which the policy numbered `generation` was asked for who has this profile.
-        var hasChain: Bool
+        /// It has SVCB or HTTPS records, as the policy numbered `generation` lets them be told.
+        var hasServiceHints: Bool
         var generation: UInt32
-        var profile: UInt16 = 0
-        /// Of a chain that policy blocked: by what; else `.forward`.
-        var verdict = Verdict.forward
     }
 
     /// A cached answer: its place in one of the halves, valid until the next insertion or lookup.
@@ -30,6 +26,8 @@ struct Cache: ~Copyable {
         var facts: Facts
         var digest: Int
         var digestCount: Int
+        var chain: Int
+        var chainByteCount: Int
         var message: Int
         var messageCount: Int
 
@@ -40,7 +38,9 @@ struct Cache: ~Copyable {
             facts = entry.facts
             digest = offset + MemoryLayout<CacheHalf.Entry>.stride + Int(entry.nameCount)
             digestCount = Int(entry.digestCount)
-            message = digest + digestCount
+            chain = digest + digestCount
+            chainByteCount = Int(entry.chainCount)
+            message = chain + chainByteCount
             messageCount = Int(entry.messageCount)
         }
     }
@@ -72,6 +72,17 @@ struct Cache: ~Copyable {
         return entry.facts.expires > seconds ? Hit(entry, at: offset) : nil
     }
 
+    /// As `find`, without making the answer younger: for people who look.
+    func peek(_ key: QuestionKey, _ name: RawSpan, seconds: UInt32) -> Hit? {
+        for isOld in [false, true] {
+            let offset = isOld ? old.find(key, name) : young.find(key, name)
+            guard offset >= 0 else { continue }
+            let hit = Hit(isOld ? old.entry(offset) : young.entry(offset), at: offset, isOld: isOld)
+            if hit.facts.expires > seconds { return hit }
+        }
+        return nil
+    }
+
     /// Copies an answer of the old half into the young one.
     mutating func promote(_ key: QuestionKey, _ name: RawSpan, _ seconds: UInt32) -> Hit? {
         let offset = old.find(key, name)
@@ -96,17 +107,26 @@ struct Cache: ~Copyable {
         hit.isOld ? old.bytes(hit.digest, hit.digestCount) : young.bytes(hit.digest, hit.digestCount)
     }
 
+    /// The targets of the answer's CNAMEs in order, in wire form and lower case, one behind the other.
+    @_lifetime(borrow self)
+    func chain(_ hit: Hit) -> RawSpan {
+        hit.isOld ? old.bytes(hit.chain, hit.chainByteCount) : young.bytes(hit.chain, hit.chainByteCount)
+    }
+
     /// Keeps an answer; an older one of the same question is forgotten. One over half of a half is not kept.
-    mutating func insert(_ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, message: RawSpan) {
+    mutating func insert(
+        _ key: QuestionKey, _ name: RawSpan, _ facts: Facts, digest: RawSpan, chain: RawSpan, message: RawSpan
+    ) {
         let bytes = CacheHalf.byteCount(
-            name: name.byteCount, digest: digest.byteCount, message: message.byteCount)
+            name: name.byteCount, digest: digest.byteCount, chain: chain.byteCount, message: message.byteCount)
         guard bytes <= young.capacity / 2, message.byteCount <= 65535, digest.byteCount <= 255 else { return }
         if !young.hasRoom(bytes) { turn() }
         let entry = CacheHalf.Entry(
-            hash: key.hash, facts: facts, messageCount: UInt16(message.byteCount), qtype: key.qtype,
-            qclass: key.qclass, nameCount: UInt8(name.byteCount), digestCount: UInt8(digest.byteCount),
+            hash: key.hash, facts: facts, messageCount: UInt16(message.byteCount),
+            chainCount: UInt16(chain.byteCount), qtype: key.qtype, qclass: key.qclass, nameCount: UInt8(name.byteCount),
+            digestCount: UInt8(digest.byteCount),
             bits: key.bits)
-        _ = young.insert(entry, key, name: name, digest: digest, message: message)
+        _ = young.insert(entry, key, name: name, digest: digest, chain: chain, message: message)
     }
 
     /// The young half becomes the old one; the old one is emptied.
