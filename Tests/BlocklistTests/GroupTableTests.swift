@@ -268,6 +268,18 @@ struct GroupTableTests {
         #expect(try verdict("203.0.113.7", 80, other).action == .allow)
     }
 
+    /// Whether a policy has changed is told by its plan: at any time of the day the same inputs make the same one.
+    @Test(arguments: [1_767_268_800, 1_767_308_400] as [Int64]) func thePlanIsThatOfItsInputs(seconds: Int64) throws {
+        let scratch = try Scratch()
+        let store = try GroupTableTests.store(scratch)
+        let now = seconds * 1_000_000
+        let first = try store.snapshot(at: now).members
+        for _ in 0..<50 {
+            let next = try store.snapshot(at: now).members
+            try #require(next.plan == first.plan && next.inputs == first.inputs)
+        }
+    }
+
     /// Assigning lists makes no new index; the follower brings it into force.
     @Test func theIndexStaysWhenGroupsChange() throws {
         let scratch = try Scratch()

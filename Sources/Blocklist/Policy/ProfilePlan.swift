@@ -131,12 +131,18 @@ struct ProfilePlan: Equatable, Sendable {
             case .all, .group, .subject: break
             }
         }
-        for prefix in Set(assigned.keys).union(paused) {
+        // In an order of their own: the same inputs make the same plan, however a set was filled.
+        for prefix in Set(assigned.keys).union(paused).sorted(by: ProfilePlan.isBefore) {
             let groups = ProfilePlan.longest(prefix) { assigned[$0] }
             clients[prefix] = Addressed(
                 profile: groups.map { number(force.profile(of: $0)) } ?? ProfilePlan.standard,
                 isPaused: ProfilePlan.longest(prefix) { paused.contains($0) ? true : nil } ?? false)
         }
+    }
+
+    private static func isBefore(_ a: IPPrefix, _ b: IPPrefix) -> Bool {
+        let (x, y) = (a.address, b.address)
+        return (x.isIPv6 ? 1 : 0, x.high, x.low, a.length) < (y.isIPv6 ? 1 : 0, y.high, y.low, b.length)
     }
 
     /// The first answer of a prefix and the shorter ones around it.
