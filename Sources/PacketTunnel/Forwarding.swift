@@ -16,7 +16,6 @@ enum Forwarding {
     }
 
     private static func value(_ path: String) -> String? {
-        try? String(contentsOfFile: Change.settings + path, encoding: .utf8)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
+        Change.read(Change.settings + path)
     }
 }

@@ -129,12 +129,16 @@ struct NetlinkAttributes {
     private var values: [Int: ArraySlice<UInt8>] = [:]
 
     init(_ bytes: ArraySlice<UInt8>) {
+        NetlinkAttributes.walk(bytes) { values[$0] = $1 }
+    }
+
+    /// Gives the number and the value of each attribute to `body`, up to one that is cut. Allocates nothing.
+    static func walk(_ bytes: ArraySlice<UInt8>, _ body: (Int, ArraySlice<UInt8>) -> Void) {
         var rest = bytes
         while rest.count >= 4 {
             let length = Int(NetlinkReply.integer(rest, 0, UInt16.self))
-            guard length >= 4, length <= rest.count else { break }
-            let type = Int(NetlinkReply.integer(rest, 2, UInt16.self)) & 0x3fff
-            values[type] = rest.prefix(length).dropFirst(4)
+            guard length >= 4, length <= rest.count else { return }
+            body(Int(NetlinkReply.integer(rest, 2, UInt16.self)) & 0x3fff, rest.prefix(length).dropFirst(4))
             rest = rest.dropFirst((length + 3) & ~3)
         }
     }

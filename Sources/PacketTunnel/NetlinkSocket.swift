@@ -112,10 +112,7 @@ struct NetlinkSocket: ~Copyable {
     mutating func drain() -> Bool {
         var any = false
         while true {
-            let count = unsafe buffer.withUnsafeMutableBytes { room in
-                unsafe recv(descriptor.number, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
-            }
-            if count >= 0 || errno == ENOBUFS {
+            if receiveNow() != nil || errno == ENOBUFS {
                 any = true
             } else if errno != EINTR {
                 return any

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The reverse-path filter of IPv4 (`rp_filter` in the kernel's ip-sysctl): 0 off, 1 strict, 2 loose; the greater one of
 /// `all` and the link counts.
 enum ReversePath {
@@ -17,7 +15,6 @@ enum ReversePath {
     }
 
     private static func value(_ link: String) -> Int? {
-        guard let text = try? String(contentsOfFile: setting(link), encoding: .utf8) else { return nil }
-        return Int(text.trimmingCharacters(in: .whitespacesAndNewlines))
+        Change.read(setting(link)).flatMap { Int($0) }
     }
 }

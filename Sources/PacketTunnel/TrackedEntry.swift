@@ -29,15 +29,15 @@ struct TrackedEntry {
 
     /// - Parameter body: behind the netlink header.
     init(_ body: ArraySlice<UInt8>) {
-        TrackedEntry.walk(body.dropFirst(4)) { type, value in
+        NetlinkAttributes.walk(body.dropFirst(4)) { type, value in
             switch type {
             case 1: original = TrackedEntry.tuple(value)
             case 2: reply = TrackedEntry.tuple(value)
             case 3: status = UInt32(truncatingIfNeeded: TrackedEntry.number(value))
             case 4:
-                TrackedEntry.walk(value) { type, value in
+                NetlinkAttributes.walk(value) { type, value in
                     guard type == 1 else { return }
-                    TrackedEntry.walk(value) { type, value in
+                    NetlinkAttributes.walk(value) { type, value in
                         if type == 1 { state = UInt8(truncatingIfNeeded: TrackedEntry.number(value)) }
                     }
                 }
@@ -54,7 +54,7 @@ struct TrackedEntry {
     /// Two numbers, the attributes 1 and 2.
     private static func pair(_ bytes: ArraySlice<UInt8>) -> (UInt64, UInt64) {
         var pair: (UInt64, UInt64) = (0, 0)
-        walk(bytes) { type, value in
+        NetlinkAttributes.walk(bytes) { type, value in
             if type == 1 { pair.0 = number(value) }
             if type == 2 { pair.1 = number(value) }
         }
@@ -68,8 +68,8 @@ struct TrackedEntry {
         var ports: (UInt16, UInt16) = (0, 0)
         var proto: UInt8 = 0
         var (identifier, kind): (UInt16, UInt8) = (0, 0)
-        walk(bytes) { type, value in
-            walk(value) { inner, value in
+        NetlinkAttributes.walk(bytes) { type, value in
+            NetlinkAttributes.walk(value) { inner, value in
                 switch (type, inner) {
                 case (1, 1), (1, 3): source = address(value)
                 case (1, 2), (1, 4): destination = address(value)
@@ -105,16 +105,5 @@ struct TrackedEntry {
             at += 1
         }
         return value
-    }
-
-    /// The attributes one after the other.
-    private static func walk(_ bytes: ArraySlice<UInt8>, _ body: (Int, ArraySlice<UInt8>) -> Void) {
-        var rest = bytes
-        while rest.count >= 4 {
-            let length = Int(NetlinkReply.integer(rest, 0, UInt16.self))
-            guard length >= 4, length <= rest.count else { return }
-            body(Int(NetlinkReply.integer(rest, 2, UInt16.self)) & 0x3fff, rest.prefix(length).dropFirst(4))
-            rest = rest.dropFirst((length + 3) & ~3)
-        }
     }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import Kernel
 import Wire
 
@@ -51,24 +50,21 @@ struct TrackingTimeouts {
 
     /// As they are set now.
     init() {
-        func value(_ name: String, _ usual: UInt64) -> UInt64 {
-            let path = Change.settings + "netfilter/nf_conntrack_\(name)_timeout"
-            return TrackingTimeouts.read(path) ?? usual
+        func setting(_ name: String, _ usual: UInt64) -> UInt64 {
+            Change.read(Change.settings + "netfilter/nf_conntrack_" + name).flatMap { UInt64($0) } ?? usual
         }
-        func state(_ name: String, _ usual: UInt64) -> UInt64 {
-            TrackingTimeouts.read(Change.settings + "netfilter/nf_conntrack_tcp_timeout_\(name)") ?? usual
-        }
+        func state(_ name: String, _ usual: UInt64) -> UInt64 { setting("tcp_timeout_" + name, usual) }
         tcp = [
             0, state("syn_sent", 120), state("syn_recv", 60), state("established", 432_000), state("fin_wait", 120),
             state("close_wait", 60), state("last_ack", 30), state("time_wait", 120), state("close", 10),
             state("syn_sent", 120),
         ]
         waiting = max(state("max_retrans", 300), state("unacknowledged", 300))
-        udp = value("udp", 30)
-        stream = TrackingTimeouts.read(Change.settings + "netfilter/nf_conntrack_udp_timeout_stream") ?? 120
-        icmp = value("icmp", 30)
-        icmpv6 = value("icmpv6", 30)
-        generic = value("generic", 600)
+        udp = setting("udp_timeout", 30)
+        stream = setting("udp_timeout_stream", 120)
+        icmp = setting("icmp_timeout", 30)
+        icmpv6 = setting("icmpv6_timeout", 30)
+        generic = setting("generic_timeout", 600)
     }
 
     /// Seconds since the entry's last packet.
@@ -84,11 +80,5 @@ struct TrackingTimeouts {
             default: generic
             }
         return whole > remaining ? whole - remaining : 0
-    }
-
-    private static func read(_ path: String) -> UInt64? {
-        (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
-            UInt64($0.trimmingCharacters(in: .whitespacesAndNewlines))
-        }
     }
 }

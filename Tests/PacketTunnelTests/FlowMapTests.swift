@@ -349,9 +349,11 @@ struct FlowMapTests {
         }
     }
 
-    @Test("knows pings by their identifier", arguments: ["192.0.2.1", "2001:db8::1"])
-    func pings(address: String) throws {
-        try Scene.full(.link) { forwarder, capture, hosts in
+    @Test(
+        "knows pings by their identifier, by either back end", arguments: ["192.0.2.1", "2001:db8::1"],
+        [CaptureRequest.BackEnd.link, .route])
+    func pings(address: String, backEnd: CaptureRequest.BackEnd) throws {
+        try Scene.full(backEnd) { forwarder, capture, hosts in
             let isIPv6 = address.contains(":")
             let key = FlowKey(
                 source: IPAddress(isIPv6 ? "2001:db8::2" : "192.0.2.2")!, sourcePort: 7777,

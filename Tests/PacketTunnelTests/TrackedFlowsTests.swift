@@ -95,25 +95,6 @@ struct TrackedFlowsTests {
         }
     }
 
-    @Test("knows pings by their identifier", arguments: ["192.0.2.1", "2001:db8::1"])
-    func pings(address: String) throws {
-        try Scene.full(.route) { forwarder, capture, hosts in
-            let isIPv6 = address.contains(":")
-            let key = FlowKey(
-                source: IPAddress(isIPv6 ? "2001:db8::2" : "192.0.2.2")!, sourcePort: 7777,
-                destination: IPAddress(address)!, destinationPort: 0, proto: isIPv6 ? 58 : 1)
-            let ping = "ip netns exec \(hosts.app) ping -n -i0.1 -W2 -e 7777"
-            try Lab.run("\(ping) -c1 \(address)")
-            #expect(Scene.wait { capture.flows?.lookup(key)?.isAllowed == true })
-            #expect(forwarder.seen().packets[key] == 1)
-            try Lab.run("\(ping) -c2 \(address)")
-            #expect(forwarder.seen().packets[key] == nil)
-            let record = try #require(capture.flows?.lookup(key))
-            #expect(record.packetsOut == 3 && record.packetsIn == 3)
-            #expect(record.bytesIn == (isIPv6 ? 3 * 104 : 3 * 84))
-        }
-    }
-
     @Test("lets packets of allowed flows pass byte for byte, their TTL included", arguments: FullModeTests.pairs)
     func unchanged(pair: (String, String)) throws {
         try Scene.full(.route) { forwarder, capture, hosts in
