@@ -83,11 +83,8 @@ public struct Webtun: AsyncParsableCommand {
     }
 
     private static func complain(_ message: String) {
-        // What was printed before stays before.
-        Terminal.flush()
-        var line = "webtun: \(message)\n"
-        line.withUTF8 { bytes in
-            _ = unsafe write(STDERR_FILENO, bytes.baseAddress, bytes.count)
+        for (number, line) in message.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            Terminal.complain((number == 0 ? "webtun: " : "") + line)
         }
     }
 }

@@ -9,6 +9,7 @@ import Testing
         #expect(version.status == 0)
         #expect(version.output == "webtun \(Version.current)\n")
         #expect(version.errors == "")
+        #expect(try WebtunProcess.run("--version").output == version.output)
         #expect(try WebtunProcess.run("version", "--json").output == "{\"version\":\"\(Version.current)\"}\n")
         for arguments in [[], ["--help"], ["help", "status"], ["status", "--help"]] as [[String]] {
             let help = try WebtunProcess.run(arguments)
@@ -22,6 +23,8 @@ import Testing
         for (arguments, complaint) in [
             (["fly"], "webtun: Unexpected argument 'fly'\nSee 'webtun help'.\n"),
             (["version", "--jsn"], "webtun: Unknown option '--jsn'. Did you mean '--json'?\nSee 'webtun help'.\n"),
+            // Nothing that was typed changes the state of the terminal.
+            (["fly\u{1b}[31m"], "webtun: Unexpected argument 'fly\\x1b[31m'\nSee 'webtun help'.\n"),
             (["pause", "5x"], "webtun: '5x' is no time; write 30s, 5m, 1h or 1h30m\nSee 'webtun help'.\n"),
             (["status", "--state", ""], "webtun: --state needs the name of a directory\nSee 'webtun help'.\n"),
         ] as [([String], String)] {
@@ -37,6 +40,14 @@ import Testing
             let failed = try WebtunProcess.run(command)
             #expect(failed.status == 1)
             #expect(failed.errors == "webtun: webtun is not running with the state directory /nonexistent/webtun\n")
+        }
+    }
+
+    @Test func aFileThatCannotBeReadIsOne() throws {
+        for (file, reason) in [("/", "Is a directory"), ("/nonexistent/file", "No such file or directory")] {
+            let failed = try WebtunProcess.run("import", file)
+            #expect(failed.status == 1)
+            #expect(failed.errors == "webtun: \(file): \(reason)\n")
         }
     }
 

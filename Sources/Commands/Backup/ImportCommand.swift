@@ -1,7 +1,7 @@
 import ArgumentParser
 import Blocklist
 import Daemon
-import Foundation
+import Glibc
 import Kernel
 
 /// `webtun import`
@@ -41,11 +41,7 @@ struct ImportCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let handle = FileHandle(forReadingAtPath: file) else {
-            throw CommandFailure("\(file): \(Errno.current())")
-        }
-        let head = Array(try handle.read(upToCount: 64) ?? Data())
-        try handle.close()
+        let head = try head()
         let store = try BlocklistStore(state: global.stateDirectory)
         if GravityFile.looksLike(head) {
             try adopt(GravityFile.read(file), store)
@@ -54,6 +50,17 @@ struct ImportCommand: ParsableCommand {
         } else {
             try adopt(AdGuardFile.read(file), store)
         }
+    }
+
+    /// The file's first 64 bytes, as far as there are so many.
+    private func head() throws -> [UInt8] {
+        let number = unsafe open(file, O_RDONLY | O_CLOEXEC)
+        guard number >= 0 else { throw CommandFailure("\(file): \(Errno.current())") }
+        let descriptor = Descriptor(owning: number)
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe descriptor.read(into: $0) }
+        guard count >= 0 else { throw CommandFailure("\(file): \(Errno(CInt(-count)))") }
+        return Array(bytes.prefix(count))
     }
 
     private func restore(_ store: BlocklistStore) throws {

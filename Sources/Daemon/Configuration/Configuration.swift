@@ -1,4 +1,5 @@
 public import Export
+import Foundation
 public import Kernel
 public import QueryLog
 public import Wire
@@ -133,7 +134,15 @@ public struct Configuration: Sendable, Equatable {
     /// `[lists]`
     public struct Lists: Sendable, Equatable {
         /// The folder whose lists are loaded on the first run; empty: none.
-        public var starter = "/usr/share/webtun/blocklists"
+        public var starter = installed
+
+        /// Where the lists are that were installed with this program: a program in `PREFIX/bin` has them in `PREFIX/share`.
+        private static let installed: String = {
+            let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+            let suffix = "/bin/webtun"
+            let prefix = program.hasSuffix(suffix) ? String(program.dropLast(suffix.count)) : "/usr"
+            return prefix + "/share/webtun/blocklists"
+        }()
     }
 
     /// Where a value comes from.
