@@ -6,11 +6,16 @@
 #   at HOST COMMAND…        run a command on a host
 #   serve HOST LOG COMMAND… start a service on a host; its output goes to $lab/LOG.log, its process id into $service
 #   stop PID                end a service started with serve, with SIGTERM, then SIGKILL
+#   lab_cgroup              from here on the script and what it starts are in a cgroup of their own: $cgroup, as every host
+#                           sees it, for webtun's [owners] cgroup; empty where there are no cgroups of version 2
 
 lab=
 lab_prefix=
 lab_hosts=()
 lab_services=()
+lab_cgroup=
+lab_cgroup_before=
+cgroup=
 
 lab_open() {
     [ "$(id -u)" -eq 0 ] || { echo "$0: this makes network namespaces: run it as root" >&2; exit 1; }
@@ -23,7 +28,7 @@ lab_open() {
 }
 
 lab_close() {
-    local pid name
+    local pid name i
     trap - EXIT
     for pid in "${lab_services[@]}"; do stop "$pid"; done
     for name in "${lab_hosts[@]}"; do
@@ -32,6 +37,24 @@ lab_close() {
         rm -rf "/etc/netns/$lab_prefix-$name"
     done
     [ -z "$lab" ] || rm -rf "$lab"
+    [ -n "$lab_cgroup" ] || return 0
+    echo $$ >"$lab_cgroup_before/cgroup.procs"
+    for ((i = 0; i < 100; i++)); do
+        if rmdir "$lab_cgroup" 2>/dev/null; then return 0; fi
+        sleep 0.05
+    done
+}
+
+lab_cgroup() {
+    local root
+    root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+    [ -n "$root" ] || return 0
+    lab_cgroup_before=$root$(sed -n 's/^0:://p' /proc/self/cgroup)
+    lab_cgroup=$root/$lab_prefix
+    mkdir "$lab_cgroup"
+    echo $$ >"$lab_cgroup/cgroup.procs"
+    # `ip netns exec` hides what is mounted below /sys.
+    cgroup=/proc/$$/root$lab_cgroup
 }
 
 at() {

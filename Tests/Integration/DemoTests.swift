@@ -15,5 +15,10 @@ import Testing
             $0.hasPrefix("webtun-demo.")
         }
         #expect(folders.isEmpty, "\(folders)")
+        let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
+        for mount in mounts.split(separator: "\n").map({ $0.split(separator: " ") }) where mount[2] == "cgroup2" {
+            let cgroups = try FileManager.default.contentsOfDirectory(atPath: String(mount[1]))
+            #expect(!cgroups.contains { $0.hasPrefix("demo") }, "\(cgroups)")
+        }
     }
 }
